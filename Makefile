@@ -1,0 +1,47 @@
+# The same verbs for people and for CI. On a fresh Debian machine, Rust (rustup) and Go are all that must be there: `setup` installs the rest.
+.DEFAULT_GOAL := help
+.PHONY: help demo test fmt lint gen setup guest-target control-plane guests programs
+
+CARGO := cargo
+# Members that are built for wasm32-wasip2 only. `cargo guests` (.cargo/config.toml) selects them the same way.
+GUESTS := --workspace --exclude 'propeller-*' --target wasm32-wasip2
+
+help: ## Show the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+# Nothing is selected with `-p`: members selected alone get other features of shared dependencies, which would then be built twice.
+demo: setup programs ## From a component's source to `results: 42`, with every server real
+	$(CARGO) run --locked --bin demo
+
+# The tests would build programs and guests themselves, but with other tests beside them, whose deadlines run meanwhile.
+test: setup programs ## Every test
+	$(CARGO) test --locked
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+lint: guest-target ## Formatting, clippy, and cargo-deny where it is installed; nothing is changed
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked $(GUESTS) -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \
+	else echo "lint: cargo-deny isn't installed, so licenses and advisories weren't checked: cargo install --locked cargo-deny"; fi
+
+gen: ## Write the CRDs and the golden messages anew from the Rust types
+	$(CARGO) run --locked -q --bin propeller-operator -- crds operator/crds
+	PROPELLER_GEN=1 $(CARGO) test --locked -q -p propeller-protocol
+
+setup: ## Install or build what is missing: the guests' target, Mosquitto, docker-registry, the control plane
+	@scripts/setup
+
+guest-target:
+	@scripts/setup guest_target
+
+control-plane: ## Build the Kubernetes API server of the tests, once; prints its folder
+	@scripts/control-plane
+
+programs: guests
+	$(CARGO) build --locked --bins
+
+guests: guest-target ## Build the guests
+	$(CARGO) guests --locked

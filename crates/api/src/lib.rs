@@ -1,0 +1,37 @@
+//! Task and Proplet: the resources that people type, as Rust types.
+//!
+//! One source for three things: the YAML and JSON that people type, the schemas of the custom resources (feature `schema`, for
+//! crates/crd), and the rules that a resource must keep. Without `schema` this is plain serde.
+//!
+//! ```text
+//!  YAML ──► Task { metadata, spec, status } ──► validate ──► the brain (crates/delivery)
+//!             ▲
+//!             └── propeller_crd::Task, what the Kubernetes client reads and writes
+//! ```
+//!
+//! Never here: IO, a clock, the state of anything. A field enters a schema together with what it does.
+
+mod condition;
+mod memory;
+mod names;
+mod object;
+mod proplet;
+#[cfg(feature = "schema")]
+mod schema;
+mod task;
+mod validate;
+
+pub use condition::{Condition, ConditionStatus, condition, is_true, set_condition};
+pub use memory::{InvalidMemory, Memory};
+pub use names::{Digest, InvalidDigest, InvalidJournalId, InvalidPropletId, JournalId, PropletId};
+pub use object::{Labels, Metadata, NamespacedName, Object, Resource};
+pub use proplet::{Capacity, ConnectionConfig, HostInfo, Proplet, PropletSpec, PropletStatus};
+pub use task::{Call, Dispatch, LabelSelector, Phase, Resources, Task, TaskSpec, TaskStatus, types};
+pub use validate::{Invalid, MAX_ACTIVE_DEADLINE_SECONDS};
+
+/// The API group of every resource.
+pub const GROUP: &str = "propeller.dev";
+/// The version of the API group that this crate speaks.
+pub const VERSION: &str = "v1alpha1";
+/// What `apiVersion` says: group and version.
+pub const API_VERSION: &str = "propeller.dev/v1alpha1";

@@ -1,0 +1,216 @@
+//! Task: one call of one component, and what became of it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Condition, Digest, JournalId, Labels, Memory, Object, PropletId, Resource};
+
+/// The names of a Task's conditions, in the order in which they come true.
+pub mod types {
+    /// The reference is a digest, and the call fits the component's types.
+    pub const RESOLVED: &str = "Resolved";
+    /// A proplet was chosen, and the attempt was written.
+    pub const SCHEDULED: &str = "Scheduled";
+    /// The proplet accepted the attempt. Only said of tasks that run for longer than a moment.
+    pub const STARTED: &str = "Started";
+    /// The task has ended, however it did: `kubectl wait --for=condition=Finished`.
+    pub const FINISHED: &str = "Finished";
+}
+
+/// The kind `Task`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskKind {}
+
+impl Resource for TaskKind {
+    const KIND: &str = "Task";
+    type Spec = TaskSpec;
+    type Status = TaskStatus;
+}
+
+/// One call of one component.
+pub type Task = Object<TaskKind>;
+
+/// What to run, and where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("x-kubernetes-validations" = [{
+        "rule": "!(has(self.proplet) && has(self.propletSelector))",
+        "message": "proplet and propletSelector exclude each other: name one proplet, or select by labels",
+    }]))
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TaskSpec {
+    /// Reference of the component in an OCI registry: `registry/repository:tag` or `registry/repository@sha256:…`. A tag is resolved to a
+    /// digest once, and the digest is what runs.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 1024)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-kubernetes-validations" = [{
+            "rule": "!self.contains(' ') && !self.contains('://')",
+            "message": "image is a reference such as registry.example/team/component:1.0.0, without a scheme and without spaces",
+        }]))
+    )]
+    pub image: String,
+
+    /// The exported function to call, and its arguments.
+    pub call: Call,
+
+    /// Name of the Proplet, in the Task's namespace, that must run it. Neither this nor `propletSelector` means any proplet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 253)))]
+    pub proplet: Option<String>,
+
+    /// Labels of the Proplets, in the Task's namespace, of which one may run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proplet_selector: Option<LabelSelector>,
+
+    /// What the task may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Seconds that the task may take from the moment a proplet accepted it; it fails with `DeadlineExceeded` after that. 1 to 31536000
+    /// (a year). Absent means no limit beyond the proplet's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // API servers know no format for unsigned numbers.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<i64>", range(min = 1, max = 31_536_000)))]
+    pub active_deadline_seconds: Option<u32>,
+}
+
+/// A call of an exported function.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Call {
+    /// Name of the function: bare (`add`) when only one export has it, or qualified by its interface
+    /// (`propeller:examples/math@1.0.0#add`).
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 512)))]
+    pub function: String,
+    /// Arguments: a list by position, or an object by parameter name. Literals, checked against the component's types before dispatch.
+    #[serde(default = "no_args")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::any_json"))]
+    pub args: Value,
+}
+
+fn no_args() -> Value {
+    Value::Array(Vec::new())
+}
+
+/// Which Proplets: those that have all of these labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelSelector {
+    /// Every label here must be there with that value. Empty selects every Proplet of the namespace.
+    #[serde(default)]
+    pub match_labels: Labels,
+}
+
+impl LabelSelector {
+    /// The first wanted label that `labels` doesn't have, if any.
+    pub fn mismatch<'a>(&'a self, labels: &Labels) -> Option<(&'a str, &'a str)> {
+        let missing = self
+            .match_labels
+            .iter()
+            .find(|(key, value)| labels.get(*key) != Some(*value));
+        missing.map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+/// What a task may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resources {
+    /// One bound over all memories and tables of the instance, such as `64Mi`. Growing past it fails the task with `OutOfMemory`.
+    /// Absent means the proplet's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+}
+
+/// How far a task has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Phase {
+    /// Not dispatched: the reference isn't resolved, or no proplet fits. The conditions say which, and why.
+    #[default]
+    Pending,
+    /// An attempt was written and is published to its proplet.
+    Dispatched,
+    /// The proplet accepted the attempt.
+    Running,
+    /// The call returned; `results` has its value.
+    Completed,
+    /// The task won't run, or its call failed; the condition `Finished` says why.
+    Failed,
+}
+
+impl Phase {
+    /// Whether the task has ended. What has ended stays ended.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed)
+    }
+}
+
+/// What the control plane saw of a task. It is the only writer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TaskStatus {
+    /// The `metadata.generation` that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How far the task has come.
+    #[serde(default)]
+    pub phase: Phase,
+    /// What runs: `registry/repository@sha256:…`, the digest being the manifest's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Digest of the component itself, the layer that the manifest names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<Digest>,
+    /// Name of the Proplet that the newest attempt was placed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proplet: Option<String>,
+    /// Number of the newest attempt; 0 until the first dispatch. It fences: reports of any other attempt don't count.
+    #[serde(default)]
+    // API servers know no format for unsigned numbers.
+    #[cfg_attr(feature = "schema", schemars(with = "i64"))]
+    pub attempt: u32,
+    /// Where the newest attempt was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatch: Option<Dispatch>,
+    /// When the control plane first knew that a proplet had accepted the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Timestamp>,
+    /// When the task ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Timestamp>,
+    /// The call's result as JSON, typed by the function: a number, a string, an object, … Absent when the function returns nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::any_json"))]
+    pub results: Option<Value>,
+    /// The typed value of an `err` result, when the call returned one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::any_json"))]
+    pub error: Option<Value>,
+    /// `Resolved`, `Scheduled`, `Started` and `Finished`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where an attempt was sent. Only this proplet's reports about it count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Dispatch {
+    /// Identity of the proplet on the message bus.
+    pub proplet_id: PropletId,
+    /// Its journal. A cloned or re-imaged device has another and refuses the attempt.
+    pub journal: JournalId,
+    /// When the attempt was written: the start that carries it was issued then.
+    pub time: Timestamp,
+}

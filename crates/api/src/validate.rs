@@ -1,0 +1,102 @@
+//! The rules that a resource must keep, for shells without an API server.
+//!
+//! They are the same as the schemas and CEL rules of the custom resources: one table of cases, in tests/, runs against both.
+
+use std::ops::RangeInclusive;
+
+use crate::{Metadata, Proplet, Task};
+
+/// A year: longer deadlines are mistakes.
+pub const MAX_ACTIVE_DEADLINE_SECONDS: u32 = 31_536_000;
+
+/// A field breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Invalid {
+    /// Path of the field, as in `spec.call.function`.
+    pub field: &'static str,
+    /// What is wrong, and what to write instead.
+    pub problem: String,
+}
+
+impl Task {
+    /// Checks every rule that needs nothing but the task itself.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let spec = &self.spec;
+        object_name(&self.metadata)?;
+        length("spec.image", &spec.image, 1..=1024)?;
+        if spec.image.contains(' ') || spec.image.contains("://") {
+            return invalid(
+                "spec.image",
+                "image is a reference such as registry.example/team/component:1.0.0, without a scheme and without spaces",
+            );
+        }
+        length("spec.call.function", &spec.call.function, 1..=512)?;
+        if let Some(proplet) = &spec.proplet {
+            length("spec.proplet", proplet, 1..=253)?;
+        }
+        if spec.proplet.is_some() && spec.proplet_selector.is_some() {
+            return invalid(
+                "spec",
+                "proplet and propletSelector exclude each other: name one proplet, or select by labels",
+            );
+        }
+        match spec.active_deadline_seconds {
+            Some(seconds) if !(1..=MAX_ACTIVE_DEADLINE_SECONDS).contains(&seconds) => invalid(
+                "spec.activeDeadlineSeconds",
+                format!("{seconds} should be from 1 to {MAX_ACTIVE_DEADLINE_SECONDS}"),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Proplet {
+    /// Checks every rule that needs nothing but the proplet itself.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        object_name(&self.metadata)
+    }
+}
+
+/// A name as Kubernetes takes it for custom resources: a DNS subdomain ([RFC 1123](https://www.rfc-editor.org/rfc/rfc1123#section-2.1)).
+fn object_name(metadata: &Metadata) -> Result<(), Invalid> {
+    let name = &metadata.name;
+    length("metadata.name", name, 1..=253)?;
+    let label = |label: &str| {
+        let alphabet = label
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        !label.is_empty() && alphabet && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if name.split('.').all(label) {
+        Ok(())
+    } else {
+        invalid(
+            "metadata.name",
+            format!("`{name}` should be lowercase letters, digits, `-` and `.`, such as my-task"),
+        )
+    }
+}
+
+fn length(field: &'static str, text: &str, range: RangeInclusive<usize>) -> Result<(), Invalid> {
+    let count = text.chars().count();
+    if range.contains(&count) {
+        Ok(())
+    } else {
+        invalid(
+            field,
+            format!(
+                "has {count} characters, should have from {} to {}",
+                range.start(),
+                range.end()
+            ),
+        )
+    }
+}
+
+fn invalid(field: &'static str, problem: impl Into<String>) -> Result<(), Invalid> {
+    Err(Invalid {
+        field,
+        problem: problem.into(),
+    })
+}

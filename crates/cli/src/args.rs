@@ -1,0 +1,295 @@
+//! The command line: flags and their help. What they mean together is for the commands.
+
+use std::{ffi::OsStr, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use jiff::SignedDuration;
+use propeller_api::Memory;
+use propeller_types::FunctionRef;
+
+use crate::exit;
+
+/// Run, inspect, push and pull WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "propeller", version, after_help = exit::help(), max_term_width = 120)]
+pub struct Cli {
+    /// What every command understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// How results and errors are written: `json` is one document on one line
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+    /// Show no progress, and no warnings
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Log what happens to standard error; twice or three times for more
+    #[arg(long, short, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+}
+
+/// How results and errors are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people; a call's result is WAVE
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Call a function of a component, here and in the sandbox that a proplet has
+    Run(Run),
+    /// Show what a component imports and exports, and a Task to start from
+    Inspect(Inspect),
+    /// Publish a component in an OCI registry
+    Push(Push),
+    /// Get a component from an OCI registry
+    Pull(Pull),
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// `propeller run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The result goes to standard output, what the component writes to standard error. Nothing is granted to the component: no files, no \
+network, no environment.
+
+Examples:
+  propeller run addition.wasm 'add(20, 22)'
+  propeller run localhost:5000/examples/addition:1.0.0 --function add --args '[20, 22]'
+  propeller run task.yaml --image addition.wasm")]
+pub struct Run {
+    /// Component to run: a file, a reference (registry/repository:tag), or a Task (.yaml) that names image and call
+    #[arg(value_name = "COMPONENT", value_hint = ValueHint::FilePath)]
+    pub source: String,
+    /// Call as WAVE text: 'add(20, 22)'. May be left out if the component has one function only, without parameters
+    #[arg(conflicts_with_all = ["function", "args"])]
+    pub call: Option<String>,
+    /// Function to call: `add`, or `propeller:examples/math@1.0.0#add` where several interfaces have one
+    #[arg(long, short)]
+    pub function: Option<FunctionRef>,
+    /// Arguments as JSON: a list by position or an object by name
+    #[arg(long, short, value_name = "JSON")]
+    pub args: Option<String>,
+    /// Component to run in place of the one that the Task names
+    #[arg(long, value_name = "COMPONENT", value_hint = ValueHint::FilePath)]
+    pub image: Option<String>,
+    /// Bound over all memory of the component, such as 64Mi [default: the Task's, else 256Mi]
+    #[arg(long)]
+    pub memory: Option<Memory>,
+    /// How long the call may take, such as 30s or 5m [default: the Task's, else for ever]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<Timeout>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// `propeller inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// Component to look at: a file, or a reference (registry/repository:tag)
+    #[arg(value_name = "COMPONENT", value_hint = ValueHint::FilePath)]
+    pub source: String,
+    /// Print nothing but the Task to start from
+    #[arg(long)]
+    pub task: bool,
+    /// Function that the Task calls [default: the first one that can be called]
+    #[arg(long, short)]
+    pub function: Option<FunctionRef>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// `propeller push`.
+#[derive(Debug, Args)]
+pub struct Push {
+    /// Component to publish
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Where to: registry/repository:tag
+    pub reference: String,
+    /// Annotation of the artifact; may be given several times
+    #[arg(long = "annotation", value_name = "KEY=VALUE")]
+    pub annotations: Vec<Annotation>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// `propeller pull`.
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// What to get: registry/repository:tag, or registry/repository@sha256:… to be sure what comes
+    pub reference: String,
+    /// File to write, `-` for standard output [default: the repository's last part and .wasm]
+    #[arg(short = 'o', long = "to", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// How registries are reached. Credentials come from the configuration, else from Docker's.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registry options")]
+pub struct RegistryArgs {
+    /// Configuration file with mirrors, CAs and credentials [default: ~/.config/propeller/config.toml if there is one]
+    #[arg(long, value_name = "FILE", env = "PROPELLER_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Where artifacts are kept [default: ~/.cache/propeller]
+    #[arg(long, value_name = "DIR", env = "PROPELLER_CACHE", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// Speak HTTP without TLS to the registry; on loopback that is the default
+    #[arg(long)]
+    pub plain_http: bool,
+}
+
+/// An annotation of an artifact, `key=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// Such as `org.opencontainers.image.source`.
+    pub key: String,
+    /// May be empty, and may hold further equals signs.
+    pub value: String,
+}
+
+/// A duration as people type it: `30s`, `1m 30s`, `500ms`. Never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(pub Duration);
+
+impl FromStr for Annotation {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Self {
+                key: key.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err("write it as KEY=VALUE"),
+        }
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let duration = text
+            .parse()
+            .ok()
+            .and_then(|signed: SignedDuration| signed.try_into().ok());
+        match duration {
+            Some(duration) if duration > Duration::ZERO => Ok(Self(duration)),
+            _ => Err("write a number with its unit, such as 30s, 500ms or 5m"),
+        }
+    }
+}
+
+/// Whether JSON was asked for on a command line that can't be read: its error is JSON nevertheless.
+pub fn asks_for_json(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> bool {
+    let args: Vec<_> = args.into_iter().collect();
+    let is = |arg: &_, text: &str| AsRef::<OsStr>::as_ref(arg) == text;
+    let apart = args
+        .windows(2)
+        .any(|pair| matches!(pair, [a, b] if is(a, "--output") && is(b, "json")));
+    apart || args.iter().any(|arg| is(arg, "--output=json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_lists_every_exit_code() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(
+            help.contains("  0  done") && help.contains("130  interrupted"),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn command_lines_are_read_or_refused() {
+        let check = |line: &str, refused: Option<&str>| {
+            let parsed = Cli::try_parse_from(std::iter::once("propeller").chain(line.split_whitespace()));
+            match (parsed, refused) {
+                (Ok(_), None) => {}
+                (Err(error), Some(words)) if error.to_string().contains(words) => {}
+                (parsed, _) => panic!("{line}: {parsed:?}, expected {refused:?}"),
+            }
+        };
+        check("run a.wasm f()", None);
+        check("run a.wasm --function f --args [1]", None);
+        check("run a.wasm -f a:b/c@1.0.0#f -a {}", None);
+        check("run task.yaml --image a.wasm --memory 64Mi --timeout 30s", None);
+        check("--output json run a.wasm", None);
+        check("run a.wasm --output json -vv", None);
+        check("inspect a.wasm --task --function f", None);
+        check("push a.wasm localhost:5000/a:1 --annotation a=b --annotation c=", None);
+        check("pull localhost:5000/a:1 -o - --force --plain-http", None);
+        check("completions zsh", None);
+
+        check("", Some("Usage:"));
+        check("walk a.wasm", Some("unrecognized subcommand"));
+        check("run", Some("<COMPONENT>"));
+        check("run a.wasm f() --function f", Some("cannot be used with"));
+        check("run a.wasm f() --args []", Some("cannot be used with"));
+        check("run a.wasm --function f(", Some("not a function's name"));
+        check("run a.wasm --memory lots", Some("64Mi"));
+        check("run a.wasm --timeout 30", Some("30s"));
+        check("run a.wasm --timeout 0s", Some("30s"));
+        check("run a.wasm --timeout=-1s", Some("30s"));
+        check("run a.wasm --output xml", Some("text, json"));
+        check("run a.wasm -v --quiet", Some("cannot be used with"));
+        check("push a.wasm", Some("<REFERENCE>"));
+        check("push a.wasm localhost:5000/a:1 --annotation a", Some("KEY=VALUE"));
+    }
+
+    #[test]
+    fn durations_have_units() {
+        let check = |text: &str, millis: u64| assert_eq!(text.parse(), Ok(Timeout(Duration::from_millis(millis))));
+        check("30s", 30_000);
+        check("500ms", 500);
+        check("1m 30s", 90_000);
+        check("2h", 7_200_000);
+    }
+
+    #[test]
+    fn json_is_recognised_on_a_broken_command_line() {
+        let check = |line: &str, expected| assert_eq!(asks_for_json(line.split(' ')), expected, "{line}");
+        check("run --output json --nonsense", true);
+        check("--output=json run", true);
+        check("run --output text json", false);
+        check("run", false);
+    }
+}

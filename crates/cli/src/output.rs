@@ -1,0 +1,190 @@
+//! Results on standard output, failures on standard error; each from one value, as text or as JSON.
+
+use std::{
+    error::Error,
+    fmt::{self, Display},
+    io::{self, Write},
+    iter,
+};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{args::Format, exit::Exit, failure::Failure};
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+
+/// How a command's result is written, to standard output.
+pub struct Output {
+    format: Format,
+}
+
+impl Output {
+    /// Results go to standard output.
+    pub fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Tells a result. One without text, such as that of a function that returns nothing, is no line at all.
+    pub fn report(&self, report: &(impl Serialize + Display)) -> Result<(), Failure> {
+        let mut text = match self.format {
+            Format::Text => report.to_string(),
+            Format::Json => to_json(report),
+        };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        self.bytes(text.as_bytes())
+    }
+
+    /// Writes bytes that are a result by themselves.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            // Whoever reads has read enough, as `head` does.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(Failure::Print),
+        }
+    }
+
+    /// Tells a failure, and how the process is to end.
+    pub fn failure(&self, failure: &Failure) -> Exit {
+        let told = Told::of(failure);
+        // Where even standard error is gone, the exit code remains.
+        let _ = match self.format {
+            Format::Text => writeln!(anstream::stderr(), "{told}"),
+            Format::Json => writeln!(io::stderr(), "{}", to_json(&Envelope { error: told })),
+        };
+        failure.exit()
+    }
+}
+
+/// A failure as it is told: `{"error": {…}}` in JSON.
+#[derive(Debug, Serialize)]
+struct Envelope<'a> {
+    error: Told<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    reason: &'static str,
+    message: String,
+    /// From the next cause to the first.
+    causes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+    /// An `err` result's. In text the message has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    backtrace: &'a [String],
+}
+
+impl<'a> Told<'a> {
+    fn of(failure: &'a Failure) -> Self {
+        let causes = iter::successors(failure.source(), |error| (*error).source());
+        Self {
+            reason: failure.reason(),
+            message: failure.to_string(),
+            causes: causes.map(ToString::to_string).collect(),
+            hint: failure.hint(),
+            value: failure.value(),
+            backtrace: failure.backtrace(),
+        }
+    }
+}
+
+impl Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{RED}error:{RED:#} {}", self.message)?;
+        for cause in &self.causes {
+            write!(f, "\n  caused by: {}", cause.trim_end().replace('\n', "\n    "))?;
+        }
+        for frame in self.backtrace {
+            write!(f, "\n  {frame}")?;
+        }
+        self.hint.map_or(Ok(()), |hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("reports are structs, and maps with text for keys, which have a JSON form")
+}
+
+#[cfg(test)]
+mod tests {
+    use propeller_host::engine::InvokeError;
+    use propeller_types::ReadError;
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(failure: Failure, text: &str, json: Value) {
+        let told = Told::of(&failure);
+        assert_eq!(anstream::adapter::strip_str(&told.to_string()).to_string(), text);
+        assert_eq!(
+            serde_json::to_value(Envelope { error: told }).unwrap(),
+            json!({ "error": json })
+        );
+    }
+
+    #[test]
+    fn a_failure_is_told_with_its_causes() {
+        check(
+            Failure::NotAComponent {
+                name: "a.txt".into(),
+                source: ReadError::NotWasm,
+            },
+            "error: `a.txt` is not a component\n  \
+             caused by: not WebAssembly: the file doesn't start with `\\0asm`; give the built .wasm component",
+            json!({
+                "reason": "NotWasm",
+                "message": "`a.txt` is not a component",
+                "causes": ["not WebAssembly: the file doesn't start with `\\0asm`; give the built .wasm component"],
+            }),
+        );
+    }
+
+    #[test]
+    fn an_err_result_has_its_value() {
+        let value = json!({"overloaded": {"boxes": 40}});
+        check(
+            InvokeError::ErrResult {
+                value: Some(value.clone()),
+            }
+            .into(),
+            r#"error: the function returned an error: {"overloaded":{"boxes":40}}"#,
+            json!({
+                "reason": "ErrResult",
+                "message": r#"the function returned an error: {"overloaded":{"boxes":40}}"#,
+                "causes": [],
+                "value": value,
+            }),
+        );
+    }
+
+    #[test]
+    fn a_trap_has_its_backtrace() {
+        let trap = InvokeError::Trap {
+            message: "unreachable".into(),
+            backtrace: vec!["0: 0x1 - a!b".into()],
+        };
+        let message = trap.to_string();
+        check(
+            trap.into(),
+            &format!("error: {message}\n  0: 0x1 - a!b"),
+            json!({"reason": "Trap", "message": message, "causes": [], "backtrace": ["0: 0x1 - a!b"]}),
+        );
+    }
+
+    #[test]
+    fn a_bound_names_its_flag() {
+        let failure = Failure::from(InvokeError::OutOfMemory { limit: 1 });
+        assert!(
+            Told::of(&failure)
+                .to_string()
+                .ends_with("\nhint: on the command line, `--memory` sets resources.memory")
+        );
+    }
+}

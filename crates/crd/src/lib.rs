@@ -1,0 +1,131 @@
+//! `Task` and `Proplet` as Kubernetes custom resources: what the operator's client reads and writes, and what a cluster is taught.
+//!
+//! Their specs, statuses, schemas and rules are those of `propeller-api`; here is only what Kubernetes adds: names, columns, and the rule
+//! over an edit. A crate of its own rather than a feature of that one, because Cargo unites features over a workspace: with a feature, a
+//! proplet that is built beside the operator would have the Kubernetes client's code in it.
+//!
+//! The brain works on [`propeller_api::Task`] and [`propeller_api::Proplet`]; these types exist at the edge of the operator only, and become
+//! those by [`From`]. What Kubernetes keeps in metadata beyond our part of it isn't carried over: status writes name the resource version,
+//! and change nothing of metadata.
+
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "kube's `printcolumn` is written once a column, with the same words in each"
+)]
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{CustomResource, CustomResourceExt, core::ObjectMeta};
+use propeller_api::{Metadata, PropletStatus, TaskStatus};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Every custom resource definition, in the order in which they are installed.
+pub fn all() -> Vec<CustomResourceDefinition> {
+    vec![Task::crd(), Proplet::crd()]
+}
+
+/// What to run, and where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, JsonSchema)]
+#[kube(
+    group = "propeller.dev",
+    version = "v1alpha1",
+    kind = "Task",
+    namespaced,
+    status = "TaskStatus",
+    category = "propeller",
+    shortname = "pt",
+    doc = "A Task is one call of one component: it names an artifact by reference, the exported function to call and typed arguments. \
+           The control plane checks the call against the component's types, chooses a proplet and dispatches it; the typed result lands \
+           in status.results.",
+    validation = Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.dispatch) || has(oldSelf.status.completionTime)) \
+                            || self.spec == oldSelf.spec")
+        .message("a task that was dispatched or has ended can't be edited: delete it and apply another"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[-1:].reason",
+        description = "The reason of the newest condition."
+    ),
+    printcolumn(name = "Proplet", type_ = "string", json_path = ".status.proplet"),
+    printcolumn(name = "Results", type_ = "string", json_path = ".status.results"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Function", type_ = "string", json_path = ".spec.call.function", priority = 1),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1),
+    printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1)
+)]
+#[serde(transparent)]
+pub struct TaskSpec(pub propeller_api::TaskSpec);
+
+/// Which process this is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, JsonSchema)]
+#[kube(
+    group = "propeller.dev",
+    version = "v1alpha1",
+    kind = "Proplet",
+    namespaced,
+    status = "PropletStatus",
+    category = "propeller",
+    shortname = "pl",
+    doc = "A Proplet is one running host: on a device, or in a pod. Tasks of its namespace are placed on it by name or by its labels.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Tasks",
+        type_ = "integer",
+        json_path = ".status.capacity.tasks",
+        description = "How many tasks it runs at once."
+    ),
+    printcolumn(name = "Memory", type_ = "string", json_path = ".status.capacity.memory"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.host.version"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Client-ID",
+        type_ = "string",
+        json_path = ".spec.connectionConfig.clientId",
+        priority = 1
+    ),
+    printcolumn(name = "Arch", type_ = "string", json_path = ".status.host.arch", priority = 1),
+    printcolumn(name = "OS", type_ = "string", json_path = ".status.host.os", priority = 1)
+)]
+#[serde(transparent)]
+pub struct PropletSpec(pub propeller_api::PropletSpec);
+
+impl From<Task> for propeller_api::Task {
+    fn from(task: Task) -> Self {
+        let mut plain = Self::new(metadata(task.metadata), task.spec.0);
+        plain.status = task.status;
+        plain
+    }
+}
+
+impl From<Proplet> for propeller_api::Proplet {
+    fn from(proplet: Proplet) -> Self {
+        let mut plain = Self::new(metadata(proplet.metadata), proplet.spec.0);
+        plain.status = proplet.status;
+        plain
+    }
+}
+
+/// Our part of what Kubernetes keeps about an object.
+pub fn metadata(meta: ObjectMeta) -> Metadata {
+    Metadata {
+        name: meta.name.unwrap_or_default(),
+        namespace: meta.namespace.unwrap_or_default(),
+        uid: meta.uid.unwrap_or_default(),
+        generation: meta.generation,
+        resource_version: meta.resource_version,
+        creation_timestamp: meta.creation_timestamp.map(|time| time.0),
+        deletion_timestamp: meta.deletion_timestamp.map(|time| time.0),
+        labels: meta.labels.unwrap_or_default(),
+        annotations: meta.annotations.unwrap_or_default(),
+    }
+}

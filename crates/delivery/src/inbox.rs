@@ -1,0 +1,99 @@
+//! What proplets reported of one task and the status doesn't say yet.
+//!
+//! The inbox is memory only. Losing it loses nothing: a proplet repeats outcomes until they are acknowledged, and its inventory tells
+//! again what it accepted.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use propeller_api::PropletId;
+use propeller_protocol::{Boot, JournalId, Outcome, Rejection, Stage};
+
+/// How many attempts of one task are remembered. A task has one or two at a time; the rest is for a peer that makes them up.
+const MAX_ATTEMPTS: usize = 8;
+
+/// Reports about one task, by who sent them and which attempt they are about.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Inbox {
+    attempts: BTreeMap<Origin, Observed>,
+}
+
+/// Where a report comes from, and which attempt it is about.
+///
+/// The journal is part of it: of two devices with one identity, which is what a clone is, only the one that was meant is heard.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The proplet, by the topic.
+    pub proplet: PropletId,
+    /// Its journal.
+    pub journal: JournalId,
+    /// Which attempt of the task.
+    pub attempt: u32,
+}
+
+/// What is known of one attempt.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// The first sign that the proplet had accepted it.
+    pub accepted: Option<Accepted>,
+    /// Why it won't run.
+    pub rejected: Option<Rejection>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// The sign that a proplet accepted an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// When the control plane knew.
+    pub at: Timestamp,
+    /// The life of the process that said so.
+    pub boot: Boot,
+    /// Where in that life's messages it said so.
+    pub sequence: u64,
+}
+
+impl Inbox {
+    /// Takes in a report; `accepted` is what it says if it is the first sign of acceptance. The same report again changes nothing.
+    pub fn take(&mut self, origin: Origin, stage: Stage, accepted: Accepted) {
+        if !self.attempts.contains_key(&origin) && self.attempts.len() >= MAX_ATTEMPTS {
+            return;
+        }
+        let observed = self.attempts.entry(origin).or_default();
+        match stage {
+            Stage::Accepted | Stage::Started => {
+                observed.accepted.get_or_insert(accepted);
+            }
+            Stage::Rejected { rejection } => observed.rejected = Some(rejection),
+            Stage::Finished { outcome } => observed.outcome = Some(outcome),
+        }
+    }
+
+    /// What is known of that attempt.
+    pub fn get(&self, origin: &Origin) -> Option<&Observed> {
+        self.attempts.get(origin)
+    }
+
+    /// Forgets an attempt: its outcome was acknowledged.
+    pub fn forget(&mut self, origin: &Origin) {
+        self.attempts.remove(origin);
+    }
+
+    /// Forgets what was said of attempts before `attempt`, which the status has left behind, except outcomes: those are acknowledged first.
+    pub fn forget_before(&mut self, attempt: u32) {
+        self.attempts
+            .retain(|origin, observed| origin.attempt >= attempt || observed.outcome.is_some());
+    }
+
+    /// Whether there is nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        self.attempts.is_empty()
+    }
+
+    /// Every outcome that waits for an acknowledgement.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (&Origin, &Outcome)> {
+        self.attempts
+            .iter()
+            .filter_map(|(origin, observed)| Some((origin, observed.outcome.as_ref()?)))
+    }
+}

@@ -1,0 +1,164 @@
+//! A task that was dispatched: publish until it is answered, follow what the proplet reports, end it at its deadline.
+
+use jiff::{SignedDuration, Timestamp};
+use propeller_api::{Dispatch, Phase, is_true, types};
+use propeller_protocol::Stop;
+
+use super::{Action, Draft, View, after, pending, settle, to_second};
+use crate::{
+    fleet::Live,
+    inbox::{Accepted, Observed},
+    reason,
+};
+
+/// The control plane's deadline is this much later than the proplet's, which counts from the same accept but ends the guest itself and
+/// reports what it used.
+const DEADLINE_GRACE: SignedDuration = SignedDuration::from_secs(2);
+
+pub(super) fn plan(draft: &mut Draft<'_>) {
+    let view = draft.view;
+    let none = Observed::default();
+    let observed = settle::current(&draft.status)
+        .and_then(|from| view.inbox.get(&from))
+        .unwrap_or(&none);
+
+    if let Some(outcome) = &observed.outcome {
+        note_start(draft, observed.accepted.as_ref());
+        return settle::record(draft, outcome);
+    }
+    if let Some(rejection) = &observed.rejected {
+        draft.status.phase = Phase::Pending;
+        draft.say(
+            types::SCHEDULED,
+            false,
+            &format!("{:?}", rejection.reason),
+            &rejection.message,
+        );
+        return draft.wake_at(after(draft.now(), view.pace.after_rejection));
+    }
+    match accepted_at(draft, observed) {
+        Some(at) if lost(draft, observed, at) => {
+            let message = "the proplet no longer holds the attempt that it had accepted: its journal is gone";
+            draft.fail(reason::LOST, message);
+        }
+        Some(at) => follow(draft, at),
+        None => until_answered(draft),
+    }
+}
+
+/// Publishes the start that the status stands for.
+pub(super) fn publish(draft: &mut Draft<'_>) {
+    if let Some((proplet, start)) = pending::start(draft) {
+        draft.actions.push(Action::Publish(proplet, start));
+        draft.wake_at(after(draft.view.now, draft.view.pace.republish));
+    }
+}
+
+fn accepted_at(draft: &Draft<'_>, observed: &Observed) -> Option<Timestamp> {
+    draft
+        .status
+        .start_time
+        .or(observed.accepted.as_ref().map(|accepted| accepted.at))
+}
+
+fn note_start(draft: &mut Draft<'_>, accepted: Option<&Accepted>) {
+    if let (None, Some(accepted)) = (draft.status.start_time, accepted) {
+        draft.status.start_time = Some(to_second(accepted.at));
+    }
+}
+
+/// An attempt that was accepted is lost only when an inventory that is later than the accept lacks it. Within one life of the proplet the
+/// sequence says what is later; across two, the time of arrival does.
+fn lost(draft: &Draft<'_>, observed: &Observed, accepted_at: Timestamp) -> bool {
+    let Some(live) = live(draft) else { return false };
+    let later = match &observed.accepted {
+        Some(accepted) if accepted.boot == live.boot => live.sequence > accepted.sequence,
+        _ => live.heard_at > accepted_at,
+    };
+    later && !holds(draft, live)
+}
+
+fn live<'a>(draft: &Draft<'a>) -> Option<&'a Live> {
+    draft
+        .view
+        .fleet
+        .member(&draft.status.dispatch.as_ref()?.proplet_id)?
+        .live
+        .as_ref()
+}
+
+fn holds(draft: &Draft<'_>, live: &Live) -> bool {
+    live.inventory
+        .contains_key(&(draft.view.task.metadata.uid.clone(), draft.status.attempt))
+}
+
+/// It runs: say so when it takes longer than a moment, and stop it at its deadline.
+fn follow(draft: &mut Draft<'_>, accepted_at: Timestamp) {
+    let now = draft.view.now;
+    if let Some(seconds) = draft.view.task.spec.active_deadline_seconds {
+        let deadline = after(accepted_at, SignedDuration::from_secs(seconds.into()) + DEADLINE_GRACE);
+        if now >= deadline {
+            draft.status.start_time = Some(to_second(accepted_at));
+            draft.fail(
+                reason::DEADLINE_EXCEEDED,
+                &format!("took longer than activeDeadlineSeconds: {seconds}"),
+            );
+            return stop(draft);
+        }
+        draft.wake_at(deadline);
+    }
+    let worth_saying = after(accepted_at, draft.view.pace.started_after);
+    if is_true(&draft.status.conditions, types::STARTED) {
+    } else if now >= worth_saying {
+        draft.status.phase = Phase::Running;
+        draft.status.start_time = Some(to_second(accepted_at));
+        let message = format!("{} accepted it", draft.status.proplet.as_deref().unwrap_or_default());
+        draft.say(types::STARTED, true, reason::ACCEPTED, &message);
+    } else {
+        draft.wake_at(worth_saying);
+    }
+}
+
+fn stop(draft: &mut Draft<'_>) {
+    if let Some(Dispatch {
+        proplet_id, journal, ..
+    }) = draft.status.dispatch.clone()
+    {
+        let View { controller, now, .. } = draft.view;
+        let attempt = pending::attempt(draft);
+        let stop = Stop {
+            controller: controller.clone(),
+            journal,
+            attempt,
+            issued_at: now,
+        };
+        draft.actions.push(Action::Stop(proplet_id, stop));
+    }
+}
+
+/// Nobody answered yet: publish the same start again while it is valid. After that it can't run any more, and once the proplet's inventory
+/// shows that it doesn't, the task is placed anew. A proplet that is away might still hold it, so then the task waits.
+fn until_answered(draft: &mut Draft<'_>) {
+    let (now, pace) = (draft.view.now, draft.view.pace);
+    let window_end = after(
+        draft.status.dispatch.as_ref().map_or(now, |dispatch| dispatch.time),
+        pace.start_window,
+    );
+    if now < window_end {
+        let last = draft
+            .view
+            .published
+            .filter(|published| published.attempt == draft.status.attempt);
+        match last.map(|published| after(published.at, pace.republish)) {
+            Some(next) if now < next => draft.wake_at(next),
+            _ => publish(draft),
+        }
+    } else if live(draft).is_some_and(|live| live.heard_at > window_end && !holds(draft, live)) {
+        draft.status.phase = Phase::Pending;
+        let message = format!("the proplet didn't accept attempt {} in time", draft.status.attempt);
+        draft.say(types::SCHEDULED, false, reason::START_EXPIRED, &message);
+        pending::plan(draft);
+    } else {
+        draft.wake_at(after(now, pace.republish));
+    }
+}

@@ -1,0 +1,236 @@
+//! The control plane's machine: from what is wanted and known of one task to its next status and what to do about it.
+//!
+//! ```text
+//!  Pending ──resolve──► Pending ──place──► Dispatched ──accepted, 2 s──► Running ──finished──► Completed | Failed
+//!     │ wrong for good                        │ rejected, expired ──► Pending, next attempt
+//!     └──► Failed                             └──finished──► Completed | Failed
+//! ```
+//!
+//! It is level-triggered: called with the same view it plans the same again, and a plan that changes nothing has no status. The caller
+//! writes the status under the resourceVersion that the view was taken at, and performs the actions only when that write succeeded.
+
+mod dispatched;
+mod pending;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+use jiff::{SignedDuration, Timestamp};
+use propeller_api::{Call, Condition, Digest, Phase, PropletId, Task, TaskStatus, set_condition, types};
+use propeller_protocol::{Ack, ControllerId, Held, HeldState, Start, Stop};
+
+use crate::{fleet::Fleet, inbox::Inbox, reason};
+
+/// Everything that a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The task, with the status that its resourceVersion stands for.
+    pub task: &'a Task,
+    /// This control plane.
+    pub controller: &'a ControllerId,
+    /// What resolving the task's reference and call gave, if it was tried.
+    pub resolution: Option<&'a Resolution>,
+    /// The proplets.
+    pub fleet: &'a Fleet,
+    /// What proplets reported of this task.
+    pub inbox: &'a Inbox,
+    /// The attempt that was last published and when, as far as this process knows.
+    pub published: Option<Published>,
+    /// The control plane's clock.
+    pub now: Timestamp,
+    /// How long things take.
+    pub pace: Pace,
+}
+
+/// The newest publication of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Which attempt.
+    pub attempt: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How long things take. The same for all tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// For how long after it was issued a start may be accepted.
+    pub start_window: SignedDuration,
+    /// Time between two publications of a start that nobody answers.
+    pub republish: SignedDuration,
+    /// How long a task must run before it is worth a status write to say so.
+    pub started_after: SignedDuration,
+    /// Time before a task that was rejected is placed again.
+    pub after_rejection: SignedDuration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            start_window: SignedDuration::from_secs(60),
+            republish: SignedDuration::from_secs(5),
+            started_after: SignedDuration::from_secs(2),
+            after_rejection: SignedDuration::from_secs(10),
+        }
+    }
+}
+
+/// What resolving gave, and for what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolution {
+    /// `spec.image` that was resolved.
+    pub image: String,
+    /// `spec.call` that was checked.
+    pub call: Call,
+    /// The digest, or why there is none.
+    pub outcome: Result<Resolved, Unresolved>,
+}
+
+impl Resolution {
+    /// Whether this is about what the task wants now.
+    pub fn is_of(&self, task: &Task) -> bool {
+        self.image == task.spec.image && self.call == task.spec.call
+    }
+}
+
+/// A reference that became a digest, with a call that fits the component's types.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// `registry/repository@sha256:…`, the manifest's digest.
+    pub image: String,
+    /// Digest of the component.
+    pub component: Digest,
+}
+
+/// Why a reference or a call can't be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    /// One CamelCase word.
+    pub reason: String,
+    /// For people, with what to change.
+    pub message: String,
+    /// When it is worth trying again; never, when only another reference or call would help.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// What to do once the status is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Resolve the reference and check the call; plan again with what it gave.
+    Resolve,
+    /// Publish a start to that proplet.
+    Publish(PropletId, Start),
+    /// Publish a stop to that proplet.
+    Stop(PropletId, Stop),
+    /// Publish an acknowledgement to that proplet.
+    Ack(PropletId, Ack),
+    /// Plan again at that time, or earlier when something changes.
+    WakeAt(Timestamp),
+}
+
+/// The next status, and what to do about it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// What to write; nothing when the status says it all already.
+    pub status: Option<TaskStatus>,
+    /// What to do then, in this order.
+    pub actions: Vec<Action>,
+}
+
+/// Plans one task.
+pub fn plan(view: View<'_>) -> Plan {
+    if view.task.metadata.deletion_timestamp.is_some() {
+        // What a proplet holds of a task that nobody wants is found in its inventory: see `is_unwanted`.
+        return Plan::default();
+    }
+    let mut draft = Draft::new(view);
+    match (draft.status.phase, view.task.validate()) {
+        (phase, _) if phase.is_terminal() => {}
+        (Phase::Pending, Err(invalid)) => draft.fail(reason::INVALID_SPEC, &invalid.to_string()),
+        (Phase::Pending, Ok(())) => pending::plan(&mut draft),
+        _ => dispatched::plan(&mut draft),
+    }
+    settle::acknowledge(&mut draft);
+    draft.finish()
+}
+
+/// Whether a proplet should stop what it holds: ours, not ended, and not what `task` is waiting for. `None` is a task that is gone, in a
+/// cache known to be in sync.
+pub fn is_unwanted(held: &Held, controller: &ControllerId, task: Option<&Task>) -> bool {
+    let ours = held.controller == *controller && held.state == HeldState::Running;
+    let wanted = task.is_some_and(|task| {
+        let status = task.status.as_ref();
+        let open = status.is_none_or(|status| !status.phase.is_terminal() && status.attempt <= held.attempt.attempt);
+        task.metadata.deletion_timestamp.is_none() && open
+    });
+    ours && !wanted
+}
+
+/// A plan in the making: the status as it will be, and the actions so far.
+struct Draft<'a> {
+    view: View<'a>,
+    status: TaskStatus,
+    actions: Vec<Action>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(view: View<'a>) -> Self {
+        Self {
+            view,
+            status: view.task.status.clone().unwrap_or_default(),
+            actions: Vec::new(),
+        }
+    }
+
+    fn finish(mut self) -> Plan {
+        let before = self.view.task.status.as_ref();
+        let changed = before.map_or(self.status != TaskStatus::default(), |before| *before != self.status);
+        if changed {
+            self.status.observed_generation = self.view.task.metadata.generation;
+        }
+        Plan {
+            status: changed.then_some(self.status),
+            actions: self.actions,
+        }
+    }
+
+    fn wake_at(&mut self, at: Timestamp) {
+        self.actions.push(Action::WakeAt(at));
+    }
+
+    fn say(&mut self, type_: &str, holds: bool, reason: &str, message: &str) {
+        let condition = Condition {
+            type_: type_.to_owned(),
+            status: holds.into(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            observed_generation: self.view.task.metadata.generation,
+            last_transition_time: self.now(),
+        };
+        set_condition(&mut self.status.conditions, condition);
+    }
+
+    fn fail(&mut self, reason: &str, message: &str) {
+        self.end(Phase::Failed, reason, message);
+    }
+
+    fn end(&mut self, phase: Phase, reason: &str, message: &str) {
+        self.status.phase = phase;
+        self.status.completion_time = Some(self.now());
+        self.say(types::FINISHED, true, reason, message);
+    }
+
+    /// The time as statuses have it: to the second, as Kubernetes writes times.
+    fn now(&self) -> Timestamp {
+        to_second(self.view.now)
+    }
+}
+
+fn to_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// Times far beyond what a calendar holds stay at its end.
+fn after(time: Timestamp, duration: SignedDuration) -> Timestamp {
+    time.saturating_add(duration).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,22 @@
+//! The reasons of conditions that the machines themselves give. What resolving and running give is theirs, and passed through.
+
+/// `Resolved`: the reference is a digest, and the call fits.
+pub const RESOLVED: &str = "Resolved";
+/// `Scheduled`: a proplet was chosen and the attempt written.
+pub const PLACED: &str = "Placed";
+/// `Scheduled` is false: no proplet fits now.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
+/// `Scheduled` is false: the proplet never accepted the start while it was valid.
+pub const START_EXPIRED: &str = "StartExpired";
+/// `Started`: the proplet accepted the attempt.
+pub const ACCEPTED: &str = "Accepted";
+/// `Finished`: the call returned.
+pub const COMPLETED: &str = "Completed";
+/// `Finished`: the task took longer than `activeDeadlineSeconds`.
+pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+/// `Finished`: the proplet doesn't hold the attempt that it had accepted: its journal is gone.
+pub const LOST: &str = "Lost";
+/// `Finished`: the resource breaks a rule of its kind.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// `Finished`: the proplet was restarted while the attempt ran.
+pub const INTERRUPTED: &str = "Interrupted";

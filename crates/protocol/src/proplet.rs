@@ -1,0 +1,244 @@
+//! Messages from a proplet to the control plane.
+
+use std::collections::BTreeMap;
+
+use propeller_api::{Capacity, HostInfo, Labels};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{AttemptRef, Boot, ControllerId, JournalId};
+
+/// Which proplet process speaks, and where in its stream of messages this one stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// The journal of the proplet.
+    pub journal: JournalId,
+    /// This life of the process.
+    pub boot: Boot,
+    /// Counts the messages of this boot, from 1.
+    pub sequence: u64,
+}
+
+/// Presence and heartbeat. Topic `control/proplet/alive/{proplet}`.
+///
+/// The retained copy tells a control plane that has just come what there is; it never proves life. The last will is an [`Alive`] with
+/// [`Presence::Offline`] and ends only the boot that it names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alive {
+    /// Who speaks.
+    #[serde(flatten)]
+    pub sender: Sender,
+    /// Whether it is there, and what it holds.
+    #[serde(flatten)]
+    pub presence: Presence,
+}
+
+/// Whether a proplet is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "camelCase")]
+pub enum Presence {
+    /// It is, and takes tasks up to its capacity.
+    #[serde(rename_all = "camelCase")]
+    Alive {
+        /// Seconds between heartbeats. After three without one, the proplet is judged offline.
+        interval_seconds: u32,
+        /// How much it takes.
+        capacity: Capacity,
+        /// Every attempt that it holds: queued, running, or ended and not acknowledged.
+        inventory: Vec<Held>,
+        /// What it says of itself and its machine.
+        host: HostInfo,
+        /// Labels for a Proplet resource that is made for it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        labels: Labels,
+        /// Largest packet, in bytes, that it takes.
+        max_packet_bytes: u32,
+        /// Messages that it couldn't decode since it started.
+        undecodable: u64,
+        /// It finishes what it holds and accepts nothing new.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        draining: bool,
+    },
+    /// It went, or its connection was lost.
+    Offline,
+}
+
+/// An attempt that a proplet holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// Which attempt.
+    #[serde(flatten)]
+    pub attempt: AttemptRef,
+    /// Who dispatched it.
+    pub controller: ControllerId,
+    /// How far it is.
+    pub state: HeldState,
+}
+
+/// How far an attempt is on its proplet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HeldState {
+    /// Accepted, and not ended.
+    Running,
+    /// Ended; the outcome waits for its acknowledgement.
+    Finished,
+}
+
+/// What became of an attempt so far. Topic `control/proplet/results/{proplet}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Who speaks.
+    #[serde(flatten)]
+    pub sender: Sender,
+    /// Whose attempt it was.
+    pub controller: ControllerId,
+    /// Which attempt.
+    #[serde(flatten)]
+    pub attempt: AttemptRef,
+    /// How far it has come.
+    #[serde(flatten)]
+    pub stage: Stage,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "camelCase")]
+pub enum Stage {
+    /// It is in the journal, and will run.
+    Accepted,
+    /// It won't run.
+    Rejected {
+        /// Why, and what the control plane may do about it.
+        rejection: Rejection,
+    },
+    /// The component is called.
+    Started,
+    /// It has ended.
+    Finished {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// Why a start won't run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// For the control plane.
+    pub reason: Refusal,
+    /// For people.
+    pub message: String,
+}
+
+/// Why a start was refused, so that the control plane can act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Refusal {
+    /// As many tasks as the proplet takes are running.
+    Busy,
+    /// It is shutting down.
+    Draining,
+    /// It was issued too long ago.
+    Expired,
+    /// The message isn't a start that this proplet understands.
+    Malformed,
+    /// A newer attempt of the task, or a stop, was here first.
+    Superseded,
+    /// It requires what this proplet doesn't know.
+    Unsupported,
+    /// It is meant for another journal: the device was cloned or re-imaged.
+    WrongJournal,
+    /// The journal can't be written, a full disk for instance.
+    JournalFailed,
+}
+
+/// How an attempt ended, and what it used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "camelCase")]
+pub enum Outcome {
+    /// The call returned.
+    Completed {
+        /// The result as JSON; absent when the function returns nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        results: Option<Value>,
+        /// What it used.
+        #[serde(default)]
+        usage: Usage,
+    },
+    /// It didn't.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What it used.
+        #[serde(default)]
+        usage: Usage,
+    },
+}
+
+/// Without this, a result that is JSON's null, such as an absent option, would read as no result at all.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// One CamelCase word: `Trap`, `OutOfMemory`, `DeadlineExceeded`, `ErrResult`, `Cancelled`, `Interrupted`, …
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// The typed value of an `err` result.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub error: Option<Value>,
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Milliseconds from the call's begin to its end.
+    #[serde(default)]
+    pub wall_millis: u64,
+    /// Most bytes that memories and tables had together.
+    #[serde(default)]
+    pub peak_memory_bytes: u64,
+}
+
+/// Lines that a task wrote. Topic `control/proplet/logs/{proplet}`, QoS 0: logs may be lost, and never crowd out results.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Logs {
+    /// Who speaks.
+    #[serde(flatten)]
+    pub sender: Sender,
+    /// Which attempt wrote them.
+    #[serde(flatten)]
+    pub attempt: AttemptRef,
+    /// Where it wrote them.
+    pub stream: Stream,
+    /// The lines, without their ends.
+    pub lines: Vec<String>,
+}
+
+/// Where a task writes lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Figures of the host process. Topic `control/proplet/metrics/{proplet}`, QoS 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// Who speaks.
+    #[serde(flatten)]
+    pub sender: Sender,
+    /// Each figure by its Prometheus name, counters since the process started.
+    pub figures: BTreeMap<String, u64>,
+}

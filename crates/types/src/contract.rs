@@ -1,0 +1,140 @@
+//! A component's world: what it imports, and what it exports to be called.
+
+use std::iter;
+
+use serde::Serialize;
+
+use crate::{Function, ReadError, decode};
+
+/// What a component needs and what it offers, as plain data. Serialised, it is what `propeller inspect --output json`
+/// shows.
+///
+/// A built component doesn't keep the name of the world that it was built for, so there is none here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Contract {
+    /// What a host must provide, in the component's order.
+    pub imports: Vec<Import>,
+    /// What a host can use, in the component's order.
+    pub exports: Vec<Export>,
+    /// Definitions of the named types that functions exported by the world itself mention, as WIT text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+}
+
+/// One thing that a component imports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Import {
+    /// An interface such as `wasi:io/streams@0.2.0`, or a plain name.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// One thing that a component exports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Export {
+    /// An interface such as `propeller:examples/math@1.0.0`, or a plain name.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Whose it is.
+    pub origin: Origin,
+    /// Definitions of the named types in this interface, as WIT text: `record point { x: f64, y: f64 }`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+    /// The interface's functions, or the exported function itself.
+    pub functions: Vec<Function>,
+}
+
+/// What sort of thing an import or export is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// An interface: an instance that groups functions and types.
+    Interface,
+    /// A function of the world itself.
+    Function,
+    /// A type that the world's own functions mention: nothing that a host provides.
+    Type,
+    /// A component, core module or value, which Propeller has no use for.
+    Other,
+}
+
+/// Whose an export is. Only the author's are shown as the component's functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Written by the component's author.
+    Author,
+    /// An interface of WASI, which the host calls: `wasi:cli/run` makes a command, `wasi:http/…` a service.
+    Wasi,
+    /// Added by a toolchain: Python and QuickJS builds export an `exports` or `init` instance with nothing but `init`.
+    Toolchain,
+}
+
+impl Contract {
+    /// Reads the world of the component in `bytes`.
+    ///
+    /// Everything but the code of functions is validated; that is left to whoever compiles it. Core modules are
+    /// refused.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] for anything that isn't a valid component.
+    pub fn read(bytes: &[u8]) -> Result<Self, ReadError> {
+        if wasmparser::Parser::is_core_wasm(bytes) {
+            return Err(ReadError::CoreModule);
+        }
+        if !bytes.starts_with(b"\0asm") {
+            return Err(ReadError::NotWasm);
+        }
+        let world = decode::World::validate(bytes)?;
+        if world.is_wit_package() {
+            Err(ReadError::WitPackage)
+        } else {
+            world.contract()
+        }
+    }
+
+    /// The author's functions, in the component's order: what a Task can call.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.all_functions()
+            .filter(|(_, origin)| *origin == Origin::Author)
+            .map(|(function, _)| function)
+    }
+
+    /// Every exported function and whose it is.
+    pub(crate) fn all_functions(&self) -> impl Iterator<Item = (&Function, Origin)> {
+        self.exports
+            .iter()
+            .flat_map(|export| export.functions.iter().zip(iter::repeat(export.origin)))
+    }
+
+    /// The names of all imports but types, as the configuration of an OCI artifact lists them.
+    pub fn import_names(&self) -> impl Iterator<Item = &str> {
+        self.imports
+            .iter()
+            .filter(|import| import.kind != Kind::Type)
+            .map(|import| import.name.as_str())
+    }
+
+    /// The names of all exports but types, as the configuration of an OCI artifact lists them.
+    pub fn export_names(&self) -> impl Iterator<Item = &str> {
+        self.exports
+            .iter()
+            .filter(|export| export.kind != Kind::Type)
+            .map(|export| export.name.as_str())
+    }
+}
+
+impl Origin {
+    /// Whose an export of that name with these functions is. A bare function is always the author's, whatever its name.
+    pub(crate) fn of(name: &str, kind: Kind, functions: &[Function]) -> Self {
+        let only_init = kind == Kind::Interface && functions.iter().all(|function| function.name == "init");
+        match name {
+            wasi if wasi.starts_with("wasi:") => Self::Wasi,
+            "exports" | "init" if only_init => Self::Toolchain,
+            _ => Self::Author,
+        }
+    }
+}

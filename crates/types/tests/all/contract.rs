@@ -1,0 +1,195 @@
+//! What is read from bytes.
+
+use propeller_types::{Contract, Origin};
+use serde_json::json;
+
+use crate::components::{ADD, bytes, contract, values};
+
+#[test]
+fn a_component_is_read() {
+    let contract = contract(ADD);
+    let signatures: Vec<_> = contract
+        .functions()
+        .map(|function| format!("{} → {function}", function.reference()))
+        .collect();
+    assert_eq!(
+        signatures,
+        [
+            "propeller:examples/math@1.0.0#add → add: func(a: s32, b: s32) -> s32",
+            "total → total: func(a: s32, b: s32) -> s32"
+        ]
+    );
+    let add = json!({"name": "add", "interface": "propeller:examples/math@1.0.0", "async": false, "result": "s32",
+        "params": [{"name": "a", "type": "s32"}, {"name": "b", "type": "s32"}]});
+    let mut total = add.clone();
+    total["name"] = json!("total");
+    total.as_object_mut().unwrap().remove("interface");
+    assert_eq!(
+        serde_json::to_value(&contract).unwrap(),
+        json!({"imports": [], "exports": [
+            {"name": "propeller:examples/math@1.0.0", "kind": "interface", "origin": "author", "functions": [add]},
+            {"name": "total", "kind": "function", "origin": "author", "functions": [total]},
+        ]})
+    );
+}
+
+#[test]
+fn types_have_their_names() {
+    let contract = values();
+    let export = &contract.exports[0];
+    assert_eq!(
+        export.types,
+        [
+            "record point { x: f64, y: f64, note: option<string> }",
+            "variant shape { circle(f64), path(list<point>), maybe(option<u8>), none }",
+            "enum color { red, dark-green, none }",
+            "flags mode { read, write, none }",
+            "record wrapped { some: u8 }",
+        ]
+    );
+    let signature = |name: &str| {
+        export
+            .functions
+            .iter()
+            .find(|function| function.name == name)
+            .unwrap()
+            .to_string()
+    };
+    assert_eq!(signature("deep"), "deep: func(id: u32, shapes: list<shape>)");
+    assert_eq!(signature("result"), "result: func(x: result<u8, string>)");
+    assert_eq!(signature("result-ok"), "result-ok: func(x: result<u8>)");
+    assert_eq!(signature("result-err"), "result-err: func(x: result<_, option<u8>>)");
+    assert_eq!(signature("option-result"), "option-result: func(x: option<result>)");
+    assert_eq!(signature("pair"), "pair: func(x: tuple<s32, string>)");
+}
+
+/// A world's own functions use types that the world imports; an interface may use another's.
+#[test]
+fn types_from_elsewhere_have_their_names() {
+    let contract = contract(
+        r#"(component
+            (type $p' (record (field "x" f64)))
+            (import "point" (type $p (eq $p')))
+            (import "far" (func $far (param "p" $p) (result (list $p))))
+            (type $t (instance (alias outer 1 $p (type $q')) (export "spot" (type $q (eq $q'))) (export "near" (func (param "p" $q)))))
+            (import "i" (instance $i (type $t)))
+            (export "a:b/c" (instance $i))
+            (export "away" (func $far)))"#,
+    );
+    assert_eq!(contract.types, ["record point { x: f64 }"]);
+    assert_eq!(contract.exports[0].functions[0].to_string(), "near: func(p: spot)");
+    assert_eq!(
+        contract.exports[1].functions[0].to_string(),
+        "away: func(p: point) -> list<point>"
+    );
+    assert_eq!(contract.import_names().collect::<Vec<_>>(), ["far", "i"]);
+    assert_eq!(contract.export_names().collect::<Vec<_>>(), ["a:b/c", "away"]);
+}
+
+/// Handles and the like are shown, and refused when called.
+#[test]
+fn what_cant_be_called_is_listed() {
+    let contract = contract(
+        r#"(component
+            (type $t (instance
+                (export "blob" (type $blob (sub resource)))
+                (export "[constructor]blob" (func (param "size" u32) (result (own $blob))))
+                (export "[method]blob.read" (func (param "self" (borrow $blob)) (result (list u8))))
+                (export "keep" (func (param "name" string) (param "blobs" (list (own $blob)))))
+                (export "feed" (func async (param "s" (stream u8)) (param "f" (future))))
+                (export "wait" (func async (param "n" u32)))
+                (export "log" (func (param "e" error-context)))))
+            (import "i" (instance $i (type $t)))
+            (export "a:b/c" (instance $i)))"#,
+    );
+    let export = &contract.exports[0];
+    assert_eq!(export.types, ["resource blob"]);
+    let shown: Vec<_> = export
+        .functions
+        .iter()
+        .map(|function| (function.to_string(), refusal(function)))
+        .collect();
+    let shown: Vec<_> = shown
+        .iter()
+        .map(|(text, refusal)| (text.as_str(), refusal.as_str()))
+        .collect();
+    let only = "can't be passed in a call; only values can";
+    assert_eq!(
+        shown,
+        [
+            (
+                "[constructor]blob: func(size: u32) -> blob",
+                &*format!("the result (blob): a resource handle {only}")
+            ),
+            (
+                "[method]blob.read: func(self: borrow<blob>) -> list<u8>",
+                &*format!("parameter `self` (borrow<blob>): a resource handle {only}")
+            ),
+            (
+                "keep: func(name: string, blobs: list<blob>)",
+                &*format!("parameter `blobs` (list<blob>): a resource handle {only}")
+            ),
+            (
+                "feed: async func(s: stream<u8>, f: future)",
+                &*format!("parameter `s` (stream<u8>): a stream {only}")
+            ),
+            (
+                "wait: async func(n: u32)",
+                "too few arguments: expected 1, found 0; add `n` (u32)"
+            ),
+            (
+                "log: func(e: error-context)",
+                &*format!("parameter `e` (error-context): an error context {only}")
+            ),
+        ]
+    );
+    assert_eq!(export.functions[2].example_args(), json!({"name": "", "blobs": null}));
+}
+
+fn refusal(function: &propeller_types::Function) -> String {
+    function.check_args(&json!([])).unwrap_err().to_string()
+}
+
+#[test]
+fn other_peoples_exports_are_set_apart() {
+    let contract = contract(
+        r#"(component
+            (type $run (instance (export "run" (func (result (result))))))
+            (type $init (instance (export "init" (func))))
+            (type $mine (instance (export "init" (func)) (export "go" (func))))
+            (import "r" (instance $r (type $run)))
+            (import "i" (instance $i (type $init)))
+            (import "m" (instance $m (type $mine)))
+            (export "wasi:cli/run@0.2.0" (instance $r))
+            (export "exports" (instance $i))
+            (export "a:b/c" (instance $m)))"#,
+    );
+    let origins: Vec<_> = contract.exports.iter().map(|export| export.origin).collect();
+    assert_eq!(origins, [Origin::Wasi, Origin::Toolchain, Origin::Author]);
+    let functions: Vec<_> = contract
+        .functions()
+        .map(|function| function.reference().to_string())
+        .collect();
+    assert_eq!(functions, ["a:b/c#init", "a:b/c#go"]);
+}
+
+#[test]
+fn other_bytes_are_refused() {
+    #[track_caller]
+    fn refuse(bytes: &[u8], reason: &str, words: &str) {
+        let error = Contract::read(bytes).unwrap_err();
+        assert_eq!(error.reason(), reason);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    refuse(b"", "NotWasm", "not WebAssembly");
+    refuse(b"(component)", "NotWasm", "not WebAssembly");
+    refuse(b"#!/bin/sh\n", "NotWasm", "not WebAssembly");
+    refuse(&bytes("(module)"), "CoreModule", "a core module");
+    refuse(b"\0asm\x0d\0\x01", "MalformedComponent", "at byte");
+    refuse(b"\0asm\xff\0\x01\0", "MalformedComponent", "version");
+    refuse(&bytes(ADD)[..101], "MalformedComponent", "at byte");
+    let package =
+        r#"(component (type $w (component (export "a:b/w" (component (export "f" (func)))))) (export "w" (type $w)))"#;
+    refuse(&bytes(package), "WitPackage", "a WIT package");
+    assert_eq!(Contract::read(&bytes("(component)")).unwrap().exports, []);
+}

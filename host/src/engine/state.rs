@@ -1,0 +1,68 @@
+//! What one run owns: the data of its store. Nothing here is shared between runs.
+
+use wasmtime::{Store, component::ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::{Invocation, TaskContext, memory::MemoryBound};
+
+/// Handles to host objects (streams, timers, files) that a guest may hold at one time. They live in the host's memory, not in the guest's.
+const HANDLES: usize = 10_000;
+
+/// Host memory for what a guest passes to the host in one call, beside what its result may take.
+const HOST_CALL_BYTES: usize = 1 << 20;
+
+/// The host's side of one instance.
+pub(super) struct State {
+    pub(super) task: TaskContext,
+    pub(super) memory: MemoryBound,
+    wasi: WasiCtx,
+    handles: ResourceTable,
+}
+
+impl State {
+    /// A fresh store with the bounds of `invocation`, ready to instantiate in.
+    pub(super) fn store(engine: &wasmtime::Engine, invocation: &Invocation) -> Store<Self> {
+        let mut store = Store::new(engine, Self::new(invocation));
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        // No JSON text is shorter than one byte per value, so what doesn't fit here doesn't fit the result's limit either, and is found out
+        // before a list of some megabytes has become a hundred times as much in the host.
+        let result = invocation
+            .limits
+            .result
+            .saturating_mul(size_of::<wasmtime::component::Val>());
+        store.set_hostcall_fuel(result.saturating_add(HOST_CALL_BYTES));
+        store
+    }
+
+    fn new(invocation: &Invocation) -> Self {
+        let mut handles = ResourceTable::new();
+        handles.set_max_capacity(HANDLES);
+        Self {
+            task: invocation.task.clone(),
+            memory: MemoryBound::new(invocation.limits.memory),
+            wasi: nothing_granted(invocation),
+            handles,
+        }
+    }
+}
+
+/// A WASI with clocks and randomness, and without environment, arguments, input, files and network.
+///
+/// All of that is off unless it's asked for; the sockets are said again because they are what would hurt most.
+fn nothing_granted(invocation: &Invocation) -> WasiCtx {
+    let mut wasi = WasiCtx::builder();
+    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    invocation.output.connect(&mut wasi);
+    wasi.build()
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.handles,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What a proplet is told: by a file, by the environment and by flags, each stronger than the one before.
+//!
+//! One name per setting. `mqtt.broker` in the file is `PROPLET_MQTT_BROKER` in the environment and `--mqtt-broker` as a flag. Secrets are
+//! neither: a password is in a file of its own, or in the environment.
+//!
+//! ```toml
+//! id = "edge-1"
+//! labels = { site = "lab" }
+//!
+//! [mqtt]
+//! broker = "mqtts://mqtt.lab"
+//! password-file = "/etc/proplet/password"
+//!
+//! [registries."localhost:5000"]
+//! mirrors = ["registry.lab:5000"]
+//! ```
+
+mod error;
+mod file;
+mod flags;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use error::SettingsError;
+pub use file::FileError;
+pub use flags::{Flags, LogFormat};
+pub use settings::{Machine, Mqtt, Settings, TaskSettings};

@@ -1,0 +1,29 @@
+//! Everything that can happen to a proplet.
+
+use propeller_bus as bus;
+use propeller_protocol::{AttemptRef, Outcome};
+
+use super::keeper::Answer;
+
+/// One thing that happened. The loop does each without waiting for anything.
+#[derive(Debug)]
+pub enum Event {
+    /// On the session with the broker.
+    Bus(bus::Event),
+    /// The keeper has decided, and what it decided is durable.
+    Answer(Answer),
+    /// A run is over.
+    Ended(AttemptRef, Outcome),
+    /// It's time for a sign of life.
+    Heartbeat,
+    /// It's time to tell again what wasn't acknowledged.
+    Repeat,
+    /// It's time for figures.
+    Metrics,
+    /// Somebody wants the process to end.
+    Signal,
+    /// The time that an end may take is up.
+    TimeUp,
+    /// The keeper's thread died, or the session ended: nothing can go on.
+    Broken(&'static str),
+}

@@ -1,0 +1,141 @@
+//! From how a run ended to what is reported of it.
+
+use propeller_artifact as artifact;
+use propeller_delivery::reason;
+use propeller_protocol::{Failure, Outcome, Usage};
+use propeller_types::InvalidFunctionRef;
+use serde_json::Value;
+use tokio::task::JoinError;
+
+use super::{
+    chain::{chain, clip},
+    limits::Limits,
+};
+use crate::engine::{self, Figures, InvokeError, PrepareError};
+
+/// Why an attempt is ended before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The control plane doesn't want it any more.
+    Cancelled,
+    /// The proplet ends.
+    Interrupted,
+}
+
+/// Why a run has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The start's image isn't a reference.
+    #[error(transparent)]
+    Image(#[from] artifact::InvalidReference),
+    /// The start's function isn't a function's name.
+    #[error(transparent)]
+    Function(#[from] InvalidFunctionRef),
+    /// The component couldn't be fetched.
+    #[error(transparent)]
+    Fetch(#[from] artifact::Error),
+    /// The component can't be run here.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The call failed.
+    #[error(transparent)]
+    Invoke(#[from] InvokeError),
+    /// Time was up before the call began.
+    #[error("the deadline passed before the component was ready")]
+    Late,
+    /// Ended from outside.
+    #[error("it was cancelled")]
+    Stopped,
+    /// The run itself died. It is a defect of the host.
+    #[error("the host failed to run the task")]
+    Died(#[from] JoinError),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Run {
+    /// The result as JSON if the function returns one, or why there is none.
+    pub result: Result<Option<Value>, RunError>,
+    /// What the call used.
+    pub figures: Figures,
+}
+
+impl From<engine::Outcome> for Run {
+    fn from(outcome: engine::Outcome) -> Self {
+        let result = outcome.result.map(|returned| returned.json().cloned());
+        Self {
+            result: result.map_err(RunError::Invoke),
+            figures: outcome.figures,
+        }
+    }
+}
+
+impl Run {
+    /// A run in which nothing was called.
+    pub fn failed(error: impl Into<RunError>) -> Self {
+        Self {
+            result: Err(error.into()),
+            figures: Figures::default(),
+        }
+    }
+}
+
+/// What to report of a run that had these limits. `why` says who ended it, if somebody did.
+pub fn outcome(run: Run, limits: &Limits, why: Option<Why>) -> Outcome {
+    let usage = Usage {
+        wall_millis: u64::try_from(run.figures.wall.as_millis()).unwrap_or(u64::MAX),
+        peak_memory_bytes: run.figures.peak_memory,
+    };
+    match run.result {
+        Ok(results) => Outcome::Completed { results, usage },
+        Err(error) => Outcome::Failed {
+            failure: failure(error, limits, why),
+            usage,
+        },
+    }
+}
+
+fn failure(error: RunError, limits: &Limits, why: Option<Why>) -> Failure {
+    let (reason, message) = explain(&error, limits, why);
+    let value = match error {
+        RunError::Invoke(InvokeError::ErrResult { value }) => value,
+        _ => None,
+    };
+    Failure {
+        reason: reason.to_owned(),
+        message: clip(message),
+        error: value,
+    }
+}
+
+/// A stable label, and words for people. Where the proplet's own settings decide, the words say so, which the engine can't.
+fn explain(error: &RunError, limits: &Limits, why: Option<Why>) -> (&'static str, String) {
+    match error {
+        RunError::Stopped | RunError::Invoke(InvokeError::Cancelled) => match why {
+            Some(Why::Interrupted) => (
+                reason::INTERRUPTED,
+                "the proplet was shut down while the task ran".to_owned(),
+            ),
+            _ => ("Cancelled", "the task was cancelled".to_owned()),
+        },
+        RunError::Late => (
+            reason::DEADLINE_EXCEEDED,
+            format!("{error}: {}", limits.about_deadline()),
+        ),
+        RunError::Invoke(InvokeError::DeadlineExceeded { .. }) => (
+            reason::DEADLINE_EXCEEDED,
+            format!("the call did not end in time: {}", limits.about_deadline()),
+        ),
+        RunError::Invoke(InvokeError::OutOfMemory { .. }) => ("OutOfMemory", limits.about_memory()),
+        RunError::Invoke(InvokeError::Trap { message, backtrace }) => {
+            let lines: Vec<&str> = [message].into_iter().chain(backtrace).map(String::as_str).collect();
+            ("Trap", lines.join("\n"))
+        }
+        RunError::Invoke(error) => (error.reason(), chain(error)),
+        RunError::Image(error) => ("InvalidReference", chain(error)),
+        RunError::Function(error) => ("InvalidFunction", chain(error)),
+        RunError::Fetch(error) => (error.reason(), chain(error)),
+        RunError::Prepare(error) => (error.reason(), chain(error)),
+        RunError::Died(_) => ("HostFailure", chain(error)),
+    }
+}

@@ -1,0 +1,180 @@
+//! What proplets say: presence, inventories and reports.
+
+use propeller_api::{NamespacedName, Phase, PropletId, Task};
+use propeller_delivery::{
+    inbox::{Accepted, Origin},
+    plan::is_unwanted,
+};
+use propeller_protocol::{Ack, Alive, Held, HeldState, Presence, Report, Stage, Stop, Verdict};
+use tokio::time::Instant;
+
+use super::{Brain, Bus, Outgoing, ReadError, Resolver, Store, event::Done};
+
+/// Tasks that are looked for at a time because somebody reports their outcome and no cache knows them. What is beyond that is reported again.
+const SOUGHT: usize = 64;
+
+impl<S: Store, R: Resolver> Brain<S, R> {
+    pub(super) fn bus(&mut self, bus: Bus) {
+        match bus {
+            Bus::Connected => self.connected(),
+            Bus::Disconnected => self.session = None,
+            Bus::Alive {
+                proplet,
+                alive,
+                retained,
+            } => self.alive(&proplet, &alive, retained),
+            Bus::Report { proplet, report } => self.report(&proplet, *report),
+        }
+        self.parts.metrics.connected(self.session.is_some());
+    }
+
+    /// What was published just before may be lost, so what nobody has answered is published again.
+    fn connected(&mut self) {
+        self.session = Some(Instant::now());
+        for uid in self.tasks.uids() {
+            if let Some(entry) = self
+                .tasks
+                .get_mut(&uid)
+                .filter(|entry| entry.phase() == Phase::Dispatched)
+            {
+                entry.published = None;
+                self.touch(&uid);
+            }
+        }
+    }
+
+    fn alive(&mut self, id: &PropletId, alive: &Alive, retained: bool) {
+        let heard = self.roster.hear(id, alive, retained, self.now());
+        if heard.changed {
+            self.fleet_changed(id);
+        }
+        if let (true, Presence::Alive { inventory, .. }) = (heard.beat, &alive.presence) {
+            self.inventory(id, alive, inventory);
+            self.stranger(id);
+        }
+    }
+
+    /// What it holds and shouldn't, it is told to stop. What it holds and should was accepted, which may be news. What it doesn't hold though
+    /// a status places it there is looked at anew.
+    fn inventory(&mut self, id: &PropletId, alive: &Alive, inventory: &[Held]) {
+        for held in inventory {
+            let uid = &held.attempt.task.uid;
+            let task = self.tasks.get(uid).map(|entry| &entry.task);
+            let can_judge = self.is_in_sync() && !self.tasks.is_unreadable(uid);
+            if can_judge && is_unwanted(held, &self.parts.controller, task) {
+                self.cancel(id, alive, held);
+            } else if held.state == HeldState::Running && held.controller == self.parts.controller {
+                self.holds(id, alive, held);
+            }
+        }
+        let held = |uid: &String| inventory.iter().any(|held| held.attempt.task.uid == *uid);
+        let missing: Vec<_> = self.tasks.placed_on(id).filter(|uid| !held(uid)).cloned().collect();
+        for uid in missing {
+            self.touch(&uid);
+        }
+    }
+
+    fn cancel(&self, id: &PropletId, alive: &Alive, held: &Held) {
+        let stop = Stop {
+            controller: self.parts.controller.clone(),
+            journal: alive.sender.journal.clone(),
+            attempt: held.attempt.clone(),
+            issued_at: self.now().time,
+        };
+        tracing::info!(proplet = %id, attempt = %held.attempt, "stopping what nobody wants any more");
+        self.send(Outgoing::Stop(id.clone(), stop));
+    }
+
+    fn holds(&mut self, id: &PropletId, alive: &Alive, held: &Held) {
+        let (uid, origin) = (&held.attempt.task.uid, origin(id, &alive.sender.journal, &held.attempt));
+        let is_news = self.tasks.get(uid).is_some_and(|entry| {
+            let status = entry.task.status.as_ref();
+            let is_current = status.is_some_and(|status| status.attempt == origin.attempt);
+            let known = entry.inbox.get(&origin);
+            is_current && known.is_none_or(|known| known.accepted.is_none())
+        });
+        if is_news {
+            self.take(uid, origin, Stage::Accepted, &alive.sender);
+        }
+    }
+
+    /// The ids in a report are checked by where they lead: the proplet by its topic, the attempt by the status that names both.
+    fn report(&mut self, id: &PropletId, report: Report) {
+        let uid = &report.attempt.task.uid;
+        if report.controller != self.parts.controller {
+            tracing::debug!(proplet = %id, attempt = %report.attempt, "a report for another control plane");
+        } else if self.tasks.get(uid).is_some() {
+            let origin = origin(id, &report.sender.journal, &report.attempt);
+            self.take(uid, origin, report.stage, &report.sender);
+        } else if matches!(report.stage, Stage::Finished { .. }) {
+            self.seek(id, report);
+        }
+    }
+
+    fn take(&mut self, uid: &str, origin: Origin, stage: Stage, sender: &propeller_protocol::Sender) {
+        let accepted = Accepted {
+            at: self.now().time,
+            boot: sender.boot.clone(),
+            sequence: sender.sequence,
+        };
+        if let Some(entry) = self.tasks.get_mut(uid) {
+            entry.inbox.take(origin, stage, accepted);
+            self.touch(uid);
+        }
+    }
+
+    /// The outcome of a task that the cache doesn't know. It may be too new for the cache, so only the store itself can say that it is gone.
+    fn seek(&mut self, id: &PropletId, report: Report) {
+        let task = &report.attempt.task;
+        let can_judge = self.is_in_sync() && !self.tasks.is_unreadable(&task.uid);
+        if !can_judge || self.sought.len() >= SOUGHT || !self.sought.insert(task.uid.clone()) {
+            return;
+        }
+        let key = NamespacedName {
+            namespace: task.namespace.clone(),
+            name: task.name.clone(),
+        };
+        let (store, proplet, report) = (self.parts.store.clone(), id.clone(), Box::new(report));
+        self.jobs.spawn(async move {
+            let result = store.read(&key).await;
+            Done::Sought {
+                proplet,
+                report,
+                result,
+            }
+        });
+    }
+
+    pub(super) fn found(&mut self, id: &PropletId, report: Report, result: Result<Option<Task>, ReadError>) {
+        let uid = &report.attempt.task.uid;
+        self.sought.remove(uid);
+        match result {
+            Ok(Some(task)) if task.metadata.uid == *uid => {
+                if let Some(moved) = self.tasks.put(task) {
+                    self.moved(moved);
+                }
+                self.report(id, report);
+            }
+            Ok(_) => {
+                let ack = Ack {
+                    controller: self.parts.controller.clone(),
+                    journal: report.sender.journal,
+                    attempt: report.attempt,
+                    verdict: Verdict::Discarded,
+                };
+                self.send(Outgoing::Ack(id.clone(), ack));
+            }
+            Err(error) => {
+                tracing::warn!(attempt = %report.attempt, error = &error as &dyn std::error::Error, "can't look for a task");
+            }
+        }
+    }
+}
+
+fn origin(id: &PropletId, journal: &propeller_protocol::JournalId, attempt: &propeller_protocol::AttemptRef) -> Origin {
+    Origin {
+        proplet: id.clone(),
+        journal: journal.clone(),
+        attempt: attempt.attempt,
+    }
+}

@@ -1,0 +1,196 @@
+//! Dirty tasks are planned, and what plans want is done.
+
+use propeller_api::{Call, Phase, PropletId, TaskStatus, condition, types};
+use propeller_delivery::{
+    inbox::Origin,
+    plan::{Action, Plan, Published, Resolved, View, plan},
+    reason,
+};
+use propeller_protocol::{Ack, Start};
+use tokio::time::Instant;
+
+use super::{Brain, Outgoing, Resolver, Store, Trouble, WRITES, event::Done, resolver};
+
+impl<S: Store, R: Resolver> Brain<S, R> {
+    pub(super) fn plan_dirty(&mut self) {
+        if !self.is_in_sync() {
+            return;
+        }
+        while let Some(uid) = self.dirty.pop_front() {
+            if let Some(entry) = self.tasks.get_mut(&uid) {
+                entry.is_dirty = false;
+                self.plan(&uid);
+            }
+        }
+        for namespace in std::mem::take(&mut self.vacancies) {
+            self.fill(&namespace);
+        }
+        for uid in std::mem::take(&mut self.dirty_proplets) {
+            self.write_proplet(&uid);
+        }
+    }
+
+    /// Gives free places to the tasks that wait, the oldest first. While nothing is free nobody is asked: with thousands waiting and every end
+    /// freeing one place, that is the difference between a queue and its square.
+    fn fill(&mut self, namespace: &str) {
+        let mut turn = None;
+        while self.roster.has_room(namespace) {
+            turn = self.tasks.next_waiting(namespace, turn.as_ref());
+            let Some((_, uid)) = &turn else { return };
+            self.plan(uid);
+        }
+    }
+
+    /// Plans every task of the namespace that waits, so that it says what is so now.
+    pub(super) fn tell_waiting(&mut self, namespace: &str) {
+        let mut turn = None;
+        while let Some(next) = self.tasks.next_waiting(namespace, turn.as_ref()) {
+            self.touch(&next.1);
+            turn = Some(next);
+        }
+    }
+
+    fn plan(&mut self, uid: &str) {
+        let now = self.now().time;
+        let Some(entry) = self.tasks.get_mut(uid) else { return };
+        if entry.writing.is_some() {
+            entry.is_dirty = true;
+            return;
+        }
+        if let Some(at) = entry.not_before.filter(|at| *at > now) {
+            return self.wakes.set(uid, Some(at), now);
+        }
+        self.parts.metrics.planned();
+        let plan = plan(View {
+            task: &entry.task,
+            controller: &self.parts.controller,
+            resolution: entry.resolution.as_ref(),
+            fleet: self.roster.fleet(),
+            inbox: &entry.inbox,
+            published: entry.published,
+            now,
+            pace: self.parts.pace,
+        });
+        let is_talk = is_talk(entry.phase(), &plan);
+        match plan.status {
+            Some(status) if self.is_premature(uid, &status) => {}
+            Some(status) if is_talk => self.talk(uid, status, plan.actions),
+            Some(status) => self.write(uid, status, plan.actions, None),
+            None => self.perform(uid, plan.actions),
+        }
+    }
+
+    /// Writes a status that only tells, if it holds up nothing else: while it is written its task isn't planned. Else the task is planned
+    /// again a little later, and may have something better to say by then.
+    fn talk(&mut self, uid: &str, status: TaskStatus, actions: Vec<Action>) {
+        let is_calm = self.writes.available_permits() > WRITES / 2;
+        match self.writes.clone().try_acquire_owned() {
+            Ok(permit) if is_calm => self.write(uid, status, actions, Some(permit)),
+            _ => {
+                self.postponed.insert(uid.to_owned());
+            }
+        }
+    }
+
+    /// Whether a status says that no proplet fits while one that may fit hasn't been judged: then the task waits a little longer in silence,
+    /// or every restart of the control plane would tell every task that waits that all proplets are offline.
+    fn is_premature(&self, uid: &str, status: &TaskStatus) -> bool {
+        let says_none_fits = !status.phase.is_terminal()
+            && condition(&status.conditions, types::SCHEDULED)
+                .is_some_and(|scheduled| scheduled.reason == reason::UNSCHEDULABLE);
+        let Some(entry) = self
+            .tasks
+            .get(uid)
+            .filter(|_| says_none_fits && self.patience.is_some())
+        else {
+            return false;
+        };
+        !self.roster.is_judged(&entry.task.metadata.namespace)
+    }
+
+    /// Does what a plan wants done, now that its status is durable.
+    pub(super) fn perform(&mut self, uid: &str, actions: Vec<Action>) {
+        let mut wake = None;
+        for action in actions {
+            match action {
+                Action::Resolve => self.resolve(uid),
+                Action::Publish(proplet, start) => self.publish(uid, proplet, start),
+                Action::Stop(proplet, stop) => {
+                    self.send(Outgoing::Stop(proplet, stop));
+                }
+                Action::Ack(proplet, ack) => self.acknowledge(uid, proplet, ack),
+                Action::WakeAt(at) => wake = Some(wake.map_or(at, |earlier: jiff::Timestamp| earlier.min(at))),
+            }
+        }
+        self.wakes.set(uid, wake, self.now().time);
+        if let Some(entry) = self.tasks.get_mut(uid)
+            && entry.phase().is_terminal()
+            && entry.writing.is_none()
+            && !entry.is_dirty
+        {
+            entry.settle();
+        }
+    }
+
+    fn publish(&mut self, uid: &str, proplet: PropletId, start: Start) {
+        let published = Published {
+            attempt: start.attempt.attempt,
+            at: self.now().time,
+        };
+        if self.send(Outgoing::Start(proplet, start))
+            && let Some(entry) = self.tasks.get_mut(uid)
+        {
+            entry.published = Some(published);
+        }
+    }
+
+    /// Forgets the outcome too, whether or not the message gets through: the proplet says it again if it doesn't.
+    fn acknowledge(&mut self, uid: &str, proplet: PropletId, ack: Ack) {
+        let origin = Origin {
+            proplet: proplet.clone(),
+            journal: ack.journal.clone(),
+            attempt: ack.attempt.attempt,
+        };
+        if let Some(entry) = self.tasks.get_mut(uid) {
+            entry.inbox.forget(&origin);
+        }
+        self.send(Outgoing::Ack(proplet, ack));
+    }
+
+    fn resolve(&mut self, uid: &str) {
+        let Some(entry) = self.tasks.get_mut(uid) else { return };
+        if std::mem::replace(&mut entry.is_resolving, true) {
+            return;
+        }
+        let spec = &entry.task.spec;
+        let (uid, wanted) = (uid.to_owned(), (spec.image.clone(), spec.call.clone()));
+        let (resolver, metrics) = (self.parts.resolver.clone(), self.parts.metrics.clone());
+        self.resolving.spawn(async move {
+            let begin = Instant::now();
+            let result = resolver.resolve(&wanted.0, &wanted.1).await;
+            let failure = result.as_ref().err();
+            metrics.resolved(begin.elapsed(), failure.map(|trouble| trouble.reason.as_str()));
+            Done::Resolved { uid, wanted, result }
+        });
+    }
+
+    pub(super) fn resolved(&mut self, uid: &str, wanted: (String, Call), result: Result<Resolved, Trouble>) {
+        let now = self.now().time;
+        let Some(entry) = self.tasks.get_mut(uid) else { return };
+        entry.is_resolving = false;
+        entry.unresolved = match &result {
+            Err(trouble) if trouble.is_transient => entry.unresolved.saturating_add(1),
+            _ => 0,
+        };
+        entry.resolution = Some(resolver::resolution(uid, entry.unresolved, now, wanted, result));
+        self.touch(uid);
+    }
+}
+
+/// Whether a status is for people alone: why a task waits, or that it runs. Nothing is sent for it, and nobody's place changes.
+fn is_talk(phase: Phase, plan: &Plan) -> bool {
+    let Some(status) = &plan.status else { return false };
+    let sends = |action: &Action| matches!(action, Action::Publish(..) | Action::Stop(..) | Action::Ack(..));
+    let gives_up_its_place = status.phase == Phase::Pending && phase != Phase::Pending;
+    !status.phase.is_terminal() && !gives_up_its_place && !plan.actions.iter().any(sends)
+}

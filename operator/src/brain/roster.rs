@@ -1,0 +1,264 @@
+//! The fleet: Proplet resources joined with what the processes behind them say.
+//!
+//! An index with one writer, the brain, and no IO. Plans see it as a [`Fleet`], which is kept up to date in place for heartbeats and made
+//! anew when resources change.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use propeller_api::{Proplet, PropletId};
+use propeller_delivery::fleet::{Fleet, Live, Member};
+use propeller_protocol::Alive;
+
+use super::presence::{Liveliness, Now, Presence};
+
+/// Identities that were heard of and have no Proplet resource. More aren't remembered: on a broker without access control anybody can make
+/// them up.
+const MAX_STRANGERS: usize = 10_000;
+
+/// All proplets.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    resources: HashMap<String, Resource>,
+    /// Resources by the identity that they claim, the rightful one first.
+    claims: HashMap<PropletId, BTreeSet<(Option<Timestamp>, String)>>,
+    presences: HashMap<PropletId, Known>,
+    fleet: Fleet,
+    places: HashMap<PropletId, usize>,
+    is_stale: bool,
+}
+
+/// A Proplet resource.
+#[derive(Debug)]
+pub(super) struct Resource {
+    pub(super) proplet: Proplet,
+    /// A write of its status is under way.
+    pub(super) is_busy: bool,
+    pub(super) failures: u32,
+    /// No write before that time, because the last one failed.
+    pub(super) not_before: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Known {
+    presence: Presence,
+    /// As it was last judged, by which changes are noticed.
+    liveliness: Liveliness,
+    assigned: u32,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            presence: Presence::default(),
+            liveliness: Liveliness::Unjudged,
+            assigned: 0,
+        }
+    }
+}
+
+/// What a message of a proplet changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// It was a live heartbeat.
+    pub(super) beat: bool,
+    /// Whether it is there, or what it says of itself, isn't what it was.
+    pub(super) changed: bool,
+}
+
+impl Roster {
+    /// Takes in a resource. Returns whether it changed in anything but its status.
+    pub(super) fn put(&mut self, proplet: Proplet) -> bool {
+        let (uid, id) = (
+            proplet.metadata.uid.clone(),
+            proplet.spec.connection_config.client_id.clone(),
+        );
+        let created = proplet.metadata.creation_timestamp;
+        match self.resources.get_mut(&uid) {
+            Some(known) if same_but_status(&known.proplet, &proplet) => {
+                known.proplet = proplet;
+                return false;
+            }
+            Some(known) => known.proplet = proplet,
+            None => {
+                let resource = Resource {
+                    proplet,
+                    is_busy: false,
+                    failures: 0,
+                    not_before: None,
+                };
+                self.resources.insert(uid.clone(), resource);
+                self.presences.entry(id.clone()).or_default();
+                self.claims.entry(id).or_default().insert((created, uid));
+            }
+        }
+        self.is_stale = true;
+        true
+    }
+
+    /// Forgets a resource. Returns what it was.
+    pub(super) fn remove(&mut self, uid: &str) -> Option<Proplet> {
+        let Resource { proplet, .. } = self.resources.remove(uid)?;
+        let id = &proplet.spec.connection_config.client_id;
+        if let Some(claims) = self.claims.get_mut(id) {
+            claims.remove(&(proplet.metadata.creation_timestamp, uid.to_owned()));
+            if claims.is_empty() {
+                self.claims.remove(id);
+            }
+        }
+        self.is_stale = true;
+        Some(proplet)
+    }
+
+    /// Takes in a message of that identity.
+    pub(super) fn hear(&mut self, id: &PropletId, alive: &Alive, retained: bool, now: Now) -> Heard {
+        let strangers = self.presences.len().saturating_sub(self.claims.len());
+        if strangers >= MAX_STRANGERS && !self.presences.contains_key(id) {
+            return Heard::default();
+        }
+        let known = self.presences.entry(id.clone()).or_default();
+        let described = known.presence.description().cloned();
+        let beat = known.presence.hear(alive, retained, now);
+        let changed = described.as_ref() != known.presence.description();
+        let judged = known.judge(now);
+        if beat || judged {
+            self.refresh(id);
+        }
+        Heard {
+            beat,
+            changed: changed || judged,
+        }
+    }
+
+    /// Judges everybody anew. Returns those whose judgement changed.
+    pub(super) fn judge(&mut self, now: Now) -> Vec<PropletId> {
+        let judged = self.presences.iter_mut();
+        let changed: Vec<_> = judged
+            .filter_map(|(id, known)| known.judge(now).then(|| id.clone()))
+            .collect();
+        for id in &changed {
+            self.refresh(id);
+        }
+        changed
+    }
+
+    fn refresh(&mut self, id: &PropletId) {
+        let live = self.presences.get(id).and_then(Known::live);
+        if let Some(member) = self.places.get(id).and_then(|place| self.fleet.members.get_mut(*place)) {
+            member.live = live;
+        }
+    }
+
+    /// How many attempts tasks' statuses place on that proplet now.
+    pub(super) fn set_assigned(&mut self, id: &PropletId, assigned: u32) {
+        self.presences.entry(id.clone()).or_default().assigned = assigned;
+        if let Some(member) = self.places.get(id).and_then(|place| self.fleet.members.get_mut(*place)) {
+            member.assigned = assigned;
+        }
+    }
+
+    /// The fleet as plans see it.
+    pub(super) fn fleet(&mut self) -> &Fleet {
+        if std::mem::take(&mut self.is_stale) {
+            let members: Vec<Member> = self.claims.keys().filter_map(|id| self.member(id)).collect();
+            let places = members.iter().enumerate();
+            self.places = places.map(|(place, member)| (member.id.clone(), place)).collect();
+            self.fleet = Fleet { members };
+        }
+        &self.fleet
+    }
+
+    fn member(&self, id: &PropletId) -> Option<Member> {
+        let metadata = &self.owner(id)?.metadata;
+        let known = self.presences.get(id);
+        Some(Member {
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone(),
+            labels: metadata.labels.clone(),
+            id: id.clone(),
+            live: known.and_then(Known::live),
+            assigned: known.map_or(0, |known| known.assigned),
+        })
+    }
+
+    /// The resource of that identity: of several that claim it, the oldest.
+    pub(super) fn owner(&self, id: &PropletId) -> Option<&Proplet> {
+        let (_, uid) = self.claims.get(id)?.first()?;
+        self.resources.get(uid).map(|resource| &resource.proplet)
+    }
+
+    /// The uids of all resources that claim that identity.
+    pub(super) fn claimants(&self, id: &PropletId) -> Vec<String> {
+        let claims = self.claims.get(id).into_iter().flatten();
+        claims.map(|(_, uid)| uid.clone()).collect()
+    }
+
+    /// The uids of all resources.
+    pub(super) fn uids(&self) -> Vec<String> {
+        self.resources.keys().cloned().collect()
+    }
+
+    pub(super) fn resource_mut(&mut self, uid: &str) -> Option<&mut Resource> {
+        self.resources.get_mut(uid)
+    }
+
+    pub(super) fn resource(&self, uid: &str) -> Option<&Resource> {
+        self.resources.get(uid)
+    }
+
+    /// How that identity was last judged, and what is known of it.
+    pub(super) fn presence(&self, id: &PropletId) -> (Liveliness, Option<&Presence>) {
+        let known = self.presences.get(id);
+        (
+            known.map_or(Liveliness::Unjudged, |known| known.liveliness),
+            known.map(|known| &known.presence),
+        )
+    }
+
+    /// Whether some proplet of the namespace would take one more task.
+    pub(super) fn has_room(&mut self, namespace: &str) -> bool {
+        let free = |member: &Member| {
+            let live = member.live.as_ref();
+            live.is_some_and(|live| !live.draining && member.assigned < live.capacity.tasks)
+        };
+        let mut members = self.fleet().members.iter();
+        members.any(|member| member.namespace == namespace && free(member))
+    }
+
+    /// Whether every proplet of the namespace was judged. Until then a task that fits none of the others may still fit one of these.
+    pub(super) fn is_judged(&self, namespace: &str) -> bool {
+        let judged = |resource: &Resource| {
+            let id = &resource.proplet.spec.connection_config.client_id;
+            self.presence(id).0 != Liveliness::Unjudged
+        };
+        let mut resources = self.resources.values();
+        resources.all(|resource| resource.proplet.metadata.namespace != namespace || judged(resource))
+    }
+
+    /// How many identities with a resource are in each state.
+    pub(super) fn census(&self) -> BTreeMap<Liveliness, i64> {
+        let mut census = BTreeMap::from(Liveliness::ALL.map(|liveliness| (liveliness, 0)));
+        for id in self.claims.keys() {
+            *census.entry(self.presence(id).0).or_default() += 1;
+        }
+        census
+    }
+}
+
+impl Known {
+    /// Returns whether the judgement changed.
+    fn judge(&mut self, now: Now) -> bool {
+        let judged = self.presence.judge(now);
+        std::mem::replace(&mut self.liveliness, judged) != judged
+    }
+
+    fn live(&self) -> Option<Live> {
+        (self.liveliness == Liveliness::Live)
+            .then(|| self.presence.live())
+            .flatten()
+    }
+}
+
+fn same_but_status(a: &Proplet, b: &Proplet) -> bool {
+    a.spec == b.spec && a.metadata.labels == b.metadata.labels && a.metadata.generation == b.metadata.generation
+}

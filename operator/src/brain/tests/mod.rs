@@ -1,0 +1,9 @@
+//! The brain as a whole, with a store in memory, a bus of channels and paused time.
+
+mod delivery;
+pub(crate) mod fixtures;
+mod fleet;
+mod resolving;
+mod store;
+mod trouble;
+mod world;

@@ -1,0 +1,253 @@
+//! A whole Propeller: broker, registry, a namespace of the API server, an operator that works in it, and proplets.
+
+use anyhow::{Context, Result, bail, ensure};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use oci_client::{
+    Client,
+    client::{ClientConfig, ClientProtocol, Config, ImageLayer},
+    secrets::RegistryAuth,
+};
+use propeller_api::{Condition, Phase, TaskStatus, condition, is_true, types};
+use serde_json::{Value, json};
+use tokio::fs;
+
+use crate::{ControlPlane, Mosquitto, PATIENCE, Program, Registry, Service, Spy, cargo, mosquitto, registry, wait_for};
+
+/// Everything that a task passes through on its way, for one test.
+#[derive(Debug)]
+pub struct World {
+    /// The broker between operator and proplets.
+    pub broker: Mosquitto,
+    /// Where components are pushed to.
+    pub registry: Registry,
+    /// The API server, shared with other tests.
+    pub cluster: &'static ControlPlane,
+    /// The test's own part of it.
+    pub namespace: String,
+}
+
+impl World {
+    /// Broker, registry and namespace; the operator and proplets are started by the test.
+    ///
+    /// # Errors
+    /// When a server doesn't start.
+    pub async fn new() -> Result<Self> {
+        let cluster = ControlPlane::shared().await?;
+        Ok(Self {
+            broker: Mosquitto::start(mosquitto::Access::Anyone).await?,
+            registry: Registry::start(registry::Access::Anyone).await?,
+            cluster,
+            namespace: cluster.namespace().await?,
+        })
+    }
+
+    /// An operator about to be started, which works in the world's namespace only.
+    ///
+    /// # Errors
+    /// When it doesn't build.
+    pub async fn operator(&self) -> Result<Program> {
+        let operator = Program::new("propeller-operator").await?;
+        let cache = operator.folder().join("cache");
+        Ok(operator
+            .env("KUBECONFIG", self.cluster.kubeconfig())
+            .args(["--mqtt-broker", &format!("mqtt://{}", self.broker.addr())])
+            .args([
+                "--watch-namespace",
+                &self.namespace,
+                "--lease-namespace",
+                &self.namespace,
+            ])
+            .args(["--lease-seconds", "3", "--listen", "127.0.0.1:0"])
+            .arg("--artifacts-cache-dir")
+            .arg(cache))
+    }
+
+    /// Starts an operator, and waits until it leads and listens to the broker.
+    ///
+    /// # Errors
+    /// When it doesn't.
+    pub async fn start_operator(&self) -> Result<Service> {
+        self.operator().await?.start(OPERATOR_READY).await
+    }
+
+    /// A proplet about to be started.
+    ///
+    /// # Errors
+    /// When it doesn't build.
+    pub async fn proplet(&self, id: &str) -> Result<Program> {
+        let proplet = Program::new("proplet").await?;
+        let state = proplet.folder().join("state");
+        Ok(proplet
+            .args(["--id", id, "--heartbeat-seconds", "1"])
+            .args(["--mqtt-broker", &format!("mqtt://{}", self.broker.addr())])
+            .arg("--state-dir")
+            .arg(state))
+    }
+
+    /// Starts a proplet, and makes the Proplet resource for it.
+    ///
+    /// # Errors
+    /// When either fails.
+    pub async fn start_proplet(&self, id: &str, labels: Value) -> Result<Service> {
+        let proplet = json!({
+            "apiVersion": "propeller.dev/v1alpha1", "kind": "Proplet",
+            "metadata": {"name": id, "labels": labels},
+            "spec": {"connectionConfig": {"clientId": id}},
+        });
+        self.proplets()
+            .await?
+            .create(&PostParams::default(), &serde_json::from_value(proplet)?)
+            .await?;
+        self.proplet(id).await?.start(PROPLET_READY).await
+    }
+
+    /// Publishes a guest, and returns its reference.
+    ///
+    /// # Errors
+    /// When it doesn't build, or can't be pushed.
+    pub async fn push(&self, guest: &str) -> Result<String> {
+        let bytes = fs::read(cargo::guest(guest).await?).await?;
+        self.push_bytes(guest, bytes).await
+    }
+
+    /// Publishes any bytes as a component, and returns the reference.
+    ///
+    /// # Errors
+    /// When they can't be pushed.
+    pub async fn push_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<String> {
+        let reference = format!("{}/tests/{name}:1", self.registry.addr());
+        push(&reference, bytes).await?;
+        Ok(reference)
+    }
+
+    /// Creates a Task with that spec.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn create_task(&self, name: &str, spec: Value) -> Result<()> {
+        let task = json!({
+            "apiVersion": "propeller.dev/v1alpha1", "kind": "Task", "metadata": {"name": name}, "spec": spec,
+        });
+        let task: propeller_crd::Task = serde_json::from_value(task)?;
+        self.tasks().await?.create(&PostParams::default(), &task).await?;
+        Ok(())
+    }
+
+    /// Deletes a Task.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn delete_task(&self, name: &str) -> Result<()> {
+        self.tasks().await?.delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// The task's status, once `wanted` accepts it.
+    ///
+    /// # Errors
+    /// When that doesn't happen. Shows the last status.
+    pub async fn wait_for_task(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&TaskStatus) -> bool,
+    ) -> Result<TaskStatus> {
+        let tasks = self.tasks().await?;
+        wait_for(&format!("{name} {what}"), PATIENCE, async || {
+            let status = tasks.get(name).await?.status.context("it has no status")?;
+            if !wanted(&status) {
+                bail!("{status:#?}");
+            }
+            Ok(status)
+        })
+        .await
+    }
+
+    /// The task's status once it has ended.
+    ///
+    /// # Errors
+    /// When it doesn't end.
+    pub async fn finished(&self, name: &str) -> Result<TaskStatus> {
+        self.wait_for_task(name, "to end", |status| is_true(&status.conditions, types::FINISHED))
+            .await
+    }
+
+    /// The results of the task once it has ended.
+    ///
+    /// # Errors
+    /// When it doesn't end, or fails.
+    pub async fn results(&self, name: &str) -> Result<Value> {
+        let status = self.finished(name).await?;
+        ensure!(status.phase == Phase::Completed, "{name} failed: {status:#?}");
+        Ok(status.results.unwrap_or_default())
+    }
+
+    /// The task's condition of that type once it has that reason.
+    ///
+    /// # Errors
+    /// When that doesn't happen. Shows the last status.
+    pub async fn wait_for_reason(&self, name: &str, type_: &str, reason: &str) -> Result<Condition> {
+        let has = |status: &TaskStatus| condition(&status.conditions, type_).is_some_and(|said| said.reason == reason);
+        let status = self.wait_for_task(name, &format!("{type_} {reason}"), has).await?;
+        condition(&status.conditions, type_)
+            .cloned()
+            .context("it had the condition")
+    }
+
+    /// Tasks of the namespace.
+    ///
+    /// # Errors
+    /// When the kubeconfig can't be used.
+    pub async fn tasks(&self) -> Result<Api<propeller_crd::Task>> {
+        Ok(Api::namespaced(self.client().await?, &self.namespace))
+    }
+
+    /// Proplets of the namespace.
+    ///
+    /// # Errors
+    /// When the kubeconfig can't be used.
+    pub async fn proplets(&self) -> Result<Api<propeller_crd::Proplet>> {
+        Ok(Api::namespaced(self.client().await?, &self.namespace))
+    }
+
+    /// A client with all rights.
+    ///
+    /// # Errors
+    /// When the kubeconfig can't be used.
+    pub async fn client(&self) -> Result<kube::Client> {
+        self.cluster.client().await
+    }
+
+    /// A witness of all that is said over the broker.
+    ///
+    /// # Errors
+    /// When the broker isn't there.
+    pub async fn spy(&self) -> Result<Spy> {
+        Spy::connect(self.broker.addr(), "m/#").await
+    }
+}
+
+/// What an operator says when it leads and listens to the broker.
+pub const OPERATOR_READY: &str = "connected to the broker";
+/// What a proplet says when it has connected.
+pub const PROPLET_READY: &str = "connected";
+
+/// Pushes as `oras push` does, which asks nothing: what `propeller push` refuses must get there too.
+async fn push(reference: &str, bytes: Vec<u8>) -> Result<()> {
+    // The first of all tests wins; it is the same for all.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = ClientConfig {
+        protocol: ClientProtocol::Http,
+        ..ClientConfig::default()
+    };
+    let layer = ImageLayer::new(bytes, "application/wasm".to_owned(), None);
+    let empty = Config::new(&b"{}"[..], "application/vnd.oci.empty.v1+json".to_owned(), None);
+    let client = Client::try_from(config)?;
+    client
+        .push(&reference.parse()?, &[layer], empty, &RegistryAuth::Anonymous, None)
+        .await?;
+    Ok(())
+}

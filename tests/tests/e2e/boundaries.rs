@@ -1,0 +1,32 @@
+//! What isn't in a program: the arrows of docs/ARCHITECTURE.md, as they are in the binaries that Cargo builds of the whole workspace.
+
+use anyhow::{Result, ensure};
+use propeller_tests::cargo;
+
+const KUBERNETES: [&str; 4] = ["k8s_openapi", "kube_client", "kube_core", "kube_runtime"];
+const WASMTIME: [&str; 2] = ["cranelift_codegen", "wasmtime_environ"];
+
+#[tokio::test]
+async fn what_runs_components_has_no_kubernetes_in_it() -> Result<()> {
+    check("proplet", &WASMTIME, &KUBERNETES).await?;
+    check("propeller", &WASMTIME, &KUBERNETES).await
+}
+
+#[tokio::test]
+async fn the_operator_has_no_engine_in_it() -> Result<()> {
+    check("propeller-operator", &KUBERNETES, &WASMTIME).await
+}
+
+/// The crates whose code is in the binary, by the names of its symbols. Those of `has` are looked for so that a stripped binary, in which
+/// nothing is found, doesn't pass.
+async fn check(program: &str, has: &[&str], lacks: &[&str]) -> Result<()> {
+    let bytes = std::fs::read(cargo::binary(program).await?)?;
+    let holds = |name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    for name in has {
+        ensure!(holds(name), "{program} has nothing of {name}: has it no symbols?");
+    }
+    for name in lacks {
+        ensure!(!holds(name), "{program} has code of {name} in it");
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The end-to-end tests: real servers, real programs, real guests. One binary, so that one control plane serves them all.
+
+mod boundaries;
+mod bus;
+mod cli;
+mod harness;
+mod host;
+mod operator;
+mod proplet;
+mod specs;
