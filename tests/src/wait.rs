@@ -33,12 +33,33 @@ const INTERVAL: Duration = Duration::from_millis(25);
 pub async fn wait_for<T>(what: &str, limit: Duration, mut check: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + limit;
     let mut last = String::from("the first check hasn't come back");
-    loop {
+    // A check that answers at once is never cut off, so the time is looked at as well.
+    while Instant::now() < deadline {
         match tokio::time::timeout_at(deadline.into(), check()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(state)) => last = format!("{state:#}"),
-            Err(_) => bail!("waited for {what}, in vain for {limit:?}; last seen: {last}"),
+            Err(_) => break,
         }
         tokio::time::sleep(INTERVAL).await;
+    }
+    bail!("waited for {what}, in vain for {limit:?}; last seen: {last}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_in_vain_ends_and_tells_what_was_seen() {
+        let limit = Duration::from_millis(100);
+        let waits = wait_for("rain", limit, async || bail!("the sun") as Result<()>);
+        let error = tokio::time::timeout(PATIENCE, waits).await.unwrap().unwrap_err();
+        assert!(
+            error.to_string().contains("waited for rain") && error.to_string().contains("the sun"),
+            "{error}"
+        );
+
+        let hangs = wait_for("an answer", limit, async || std::future::pending::<Result<()>>().await);
+        assert!(tokio::time::timeout(PATIENCE, hangs).await.unwrap().is_err());
     }
 }

@@ -49,17 +49,20 @@ impl World {
     /// # Errors
     /// When it doesn't build.
     pub async fn operator(&self) -> Result<Program> {
+        self.operator_with_lease_in(&self.namespace).await
+    }
+
+    /// The same, with its Lease in that namespace.
+    ///
+    /// # Errors
+    /// When it doesn't build.
+    pub async fn operator_with_lease_in(&self, namespace: &str) -> Result<Program> {
         let operator = Program::new("propeller-operator").await?;
         let cache = operator.folder().join("cache");
         Ok(operator
             .env("KUBECONFIG", self.cluster.kubeconfig())
             .args(["--mqtt-broker", &format!("mqtt://{}", self.broker.addr())])
-            .args([
-                "--watch-namespace",
-                &self.namespace,
-                "--lease-namespace",
-                &self.namespace,
-            ])
+            .args(["--watch-namespace", &self.namespace, "--lease-namespace", namespace])
             .args(["--lease-seconds", "3", "--listen", "127.0.0.1:0"])
             .arg("--artifacts-cache-dir")
             .arg(cache))

@@ -38,6 +38,8 @@ async fn demo() -> Result<()> {
 
     story.step("Build the component from its WIT and its source");
     let component = cargo::guest("addition").await?;
+    // Here, so that the times below are those of starting.
+    cargo::binary("propeller").await?;
     story.tell(&format!(
         "examples/addition/component → {} ({} bytes)",
         name(&component),
@@ -53,10 +55,15 @@ async fn demo() -> Result<()> {
     story.tell("kube-apiserver with etcd, and the kinds Task and Proplet");
 
     story.step("Start the operator and one proplet");
+    let begin = Instant::now();
     let mut operator = start_operator(&cluster, &broker, &registry).await?;
-    story.tell("propeller-operator leads, and listens to the broker");
+    story.tell(&format!(
+        "propeller-operator leads, and listens to the broker, after {:.1?}",
+        begin.elapsed()
+    ));
+    let begin = Instant::now();
     let mut proplet = start_proplet(&broker, &registry).await?;
-    story.tell("proplet edge-1 is connected");
+    story.tell(&format!("proplet edge-1 is connected, after {:.1?}", begin.elapsed()));
 
     story.step("Publish the component");
     story.run(&[

@@ -140,7 +140,7 @@ async fn the_will_is_told_after_a_cut_and_not_after_a_goodbye() -> Result<()> {
             connected(&mut session.1).await?;
             anyhow::Ok(session)
         });
-        runtime.shutdown_background();
+        runtime.shutdown_timeout(PATIENCE);
         session.map(drop)
     };
     spawn_blocking(cut).await??;

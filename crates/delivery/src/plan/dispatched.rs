@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use propeller_api::{Dispatch, Phase, is_true, types};
-use propeller_protocol::Stop;
+use propeller_protocol::{Rejection, Stop};
 
 use super::{Action, Draft, View, after, pending, settle, to_second};
 use crate::{
@@ -26,24 +26,29 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         note_start(draft, observed.accepted.as_ref());
         return settle::record(draft, outcome);
     }
-    if let Some(rejection) = &observed.rejected {
-        draft.status.phase = Phase::Pending;
-        draft.say(
-            types::SCHEDULED,
-            false,
-            &format!("{:?}", rejection.reason),
-            &rejection.message,
-        );
-        return draft.wake_at(after(draft.now(), view.pace.after_rejection));
-    }
     match accepted_at(draft, observed) {
         Some(at) if lost(draft, observed, at) => {
             let message = "the proplet no longer holds the attempt that it had accepted: its journal is gone";
             draft.fail(reason::LOST, message);
         }
         Some(at) => follow(draft, at),
-        None => until_answered(draft),
+        None => match &observed.rejected {
+            Some(rejection) => rejected(draft, rejection),
+            None => until_answered(draft),
+        },
     }
+}
+
+/// The attempt won't run. Only asked before it was accepted: what runs can't be refused any more, whoever makes the proplet say so.
+fn rejected(draft: &mut Draft<'_>, rejection: &Rejection) {
+    draft.status.phase = Phase::Pending;
+    draft.say(
+        types::SCHEDULED,
+        false,
+        &format!("{:?}", rejection.reason),
+        &rejection.message,
+    );
+    draft.wake_at(after(draft.now(), draft.view.pace.after_rejection));
 }
 
 /// Publishes the start that the status stands for.

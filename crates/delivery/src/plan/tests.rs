@@ -446,6 +446,23 @@ fn a_rejected_start_is_placed_again_after_a_while() {
 }
 
 #[test]
+fn a_rejection_after_the_accept_changes_nothing() {
+    let mut world = World::new().with_proplet("edge");
+    world.step();
+    world.report("edge", 1, Stage::Accepted);
+    let rejection = Rejection {
+        reason: Refusal::Malformed,
+        message: "somebody sent nonsense".into(),
+    };
+    world.report("edge", 1, Stage::Rejected { rejection });
+    world.step();
+    assert_eq!(world.status().phase, Phase::Dispatched);
+    world.report("edge", 1, completed(json!(42)));
+    world.step();
+    assert_eq!(world.status().phase, Phase::Completed);
+}
+
+#[test]
 fn a_task_that_runs_for_longer_is_said_to_have_started() {
     let mut world = World::new().with_proplet("edge");
     world.step();

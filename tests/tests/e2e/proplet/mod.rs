@@ -3,15 +3,12 @@
 
 mod site;
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use propeller_api::{Digest, Memory};
 use propeller_protocol::{Alive, Channel, HeldState, Metrics, Outcome, Presence, Refusal, Stage, Start, encode};
-use propeller_tests::{Mosquitto, PATIENCE, Program, cargo, mosquitto, wait_for};
+use propeller_tests::{Mosquitto, PATIENCE, Program, mosquitto, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use site::{ID, READY, Site, ack, stop};
@@ -373,53 +370,6 @@ async fn a_mirror_stands_in_for_a_registry_that_cannot_be_reached() -> Result<()
     site.say(Channel::Start, &start).await?;
     let outcome = site.wait_for_outcome(&start).await?;
     ensure!(matches!(outcome, Outcome::Completed { .. }), "{outcome:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn it_is_there_within_a_second() -> Result<()> {
-    let site = Site::new().await?;
-    let mut proplet = site.start(&[]).await?;
-    let mut times = Vec::new();
-    // The best of three, since other tests run at the same time.
-    for _ in 0..3 {
-        proplet.stop().await?;
-        let known = site.presences();
-        let begin = Instant::now();
-        proplet.start_again().await?;
-        site.wait_for_presence_after(known).await?;
-        times.push(begin.elapsed());
-    }
-    ensure!(times.iter().any(|time| *time < Duration::from_secs(1)), "{times:?}");
-    Ok(())
-}
-
-/// In a proplet's own build, that is. One of the whole workspace gives shared crates the operator's features.
-#[test]
-fn it_knows_nothing_of_kubernetes() -> Result<()> {
-    let mut tree = Command::new(std::env::var_os("CARGO").context("tests are run by cargo")?);
-    tree.args([
-        "tree",
-        "--package",
-        "propeller-host",
-        "--edges",
-        "normal",
-        "--prefix",
-        "none",
-    ]);
-    tree.arg("--locked")
-        .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
-        .current_dir(cargo::root());
-    let tree = String::from_utf8(tree.output()?.stdout)?;
-    ensure!(
-        tree.contains("wasmtime v") && tree.contains("propeller-api v"),
-        "{tree}"
-    );
-    let kubernetes: Vec<_> = tree
-        .lines()
-        .filter(|line| line.starts_with("kube") || line.starts_with("k8s"))
-        .collect();
-    assert_eq!(kubernetes, [""; 0]);
     Ok(())
 }
 
