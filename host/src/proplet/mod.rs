@@ -31,7 +31,7 @@ mod start;
 mod supervisor;
 mod voice;
 
-pub use config::{FileError, Flags, LogFormat, Machine, Mqtt, Settings, SettingsError, TaskSettings};
+pub use config::{Flags, LogFormat, Machine, Mqtt, Settings, SettingsError, TaskSettings};
 pub use journal::JournalError;
 pub use run::{Broken, Ended, Proplet};
 pub use signals::signals;

@@ -1,11 +1,7 @@
 //! The configuration file. A key that isn't known is an error, since it is most likely misspelt, and would otherwise be a setting that has no
 //! effect.
 
-use std::{
-    fs, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use propeller_api::Memory;
 use propeller_artifact::Registries;
@@ -55,45 +51,4 @@ pub(super) struct ArtifactsTable {
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) max_size: Option<Memory>,
     pub(super) docker_config: Option<PathBuf>,
-}
-
-/// The configuration file can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// It can't be read.
-    #[error("cannot read the configuration {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It isn't TOML, or has keys or values that mean nothing. The text itself isn't repeated: somebody may have put a secret there.
-    #[error("{}:{line}: {problem}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where in it, from 1.
-        line: usize,
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-impl File {
-    pub(super) fn read(path: &Path) -> Result<Self, FileError> {
-        let text = fs::read_to_string(path).map_err(|source| FileError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        toml::from_str(&text).map_err(|error: toml::de::Error| FileError::Parse {
-            path: path.to_owned(),
-            line: error.span().map_or(1, |span| line_of(&text, span.start)),
-            problem: error.message().to_owned(),
-        })
-    }
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }

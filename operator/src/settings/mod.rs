@@ -34,7 +34,6 @@ use propeller_bus::BrokerUrl;
 use propeller_protocol::{Base, InvalidBase};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use file::FileError;
 pub use flags::{Flags, LogFormat};
 
 use file::{ArtifactsTable, File, MqttTable};
@@ -110,7 +109,7 @@ pub struct Machine {
 pub enum SettingsError {
     /// The file can't be used.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] propeller_settings::FileError),
     /// There is no default for it.
     #[error("{key} is not set: set it in the configuration file, as {variable}, or with {flag}")]
     Missing {
@@ -145,7 +144,7 @@ impl Settings {
     /// [`SettingsError`], before anything is started.
     pub fn load(flags: Flags, machine: Machine) -> Result<Self, SettingsError> {
         let file = match &flags.config {
-            Some(path) => File::read(path)?,
+            Some(path) => propeller_settings::read::<File>(path)?,
             None => File::default(),
         };
         let register_in = flags.auto_register_namespace.or(file.auto_register_namespace);

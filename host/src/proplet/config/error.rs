@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use propeller_api::InvalidPropletId;
 use propeller_protocol::InvalidBase;
 
-use super::FileError;
+use propeller_settings::FileError;
 
 /// A setting is missing, or can't be.
 #[derive(Debug, thiserror::Error)]

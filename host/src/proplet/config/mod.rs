@@ -23,6 +23,5 @@ mod settings;
 mod tests;
 
 pub use error::SettingsError;
-pub use file::FileError;
 pub use flags::{Flags, LogFormat};
 pub use settings::{Machine, Mqtt, Settings, TaskSettings};

@@ -102,7 +102,7 @@ impl Settings {
     /// Reads the file that the flags name, and merges. Clap has merged environment and flags already.
     pub fn load(flags: Flags, machine: Machine) -> Result<Self, SettingsError> {
         let file = match &flags.config {
-            Some(path) => File::read(path)?,
+            Some(path) => propeller_settings::read::<File>(path)?,
             None => File::default(),
         };
         let id = flags
