@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("\nerror: {error:?}");
+            eprintln!("\nerror: {error:#}");
             ExitCode::FAILURE
         }
     }
