@@ -6,10 +6,10 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use moka::future::Cache;
-use propeller_api::{Call, Digest};
+use propeller_api::{Call, Digest, Work};
 use propeller_artifact::{Client, Progress, Reference, Resolved as Artifact};
 use propeller_delivery::plan::Resolved;
-use propeller_types::{Contract, FunctionRef};
+use propeller_types::{Contract, FunctionRef, InvalidFunctionRef};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use crate::{
@@ -66,15 +66,16 @@ impl RegistryResolver {
 }
 
 impl Resolver for RegistryResolver {
-    async fn resolve(&self, image: &str, call: &Call) -> Result<Resolved, Trouble> {
+    async fn resolve(&self, image: &str, work: &Work) -> Result<Resolved, Trouble> {
         let reference = image.parse::<Reference>();
         let reference = reference.map_err(|error| from_artifact(error.into()))?;
-        let function = call.function.parse::<FunctionRef>();
-        let function = function.map_err(|error| permanent("InvalidFunction", &error))?;
+        if let Work::Call(call) = work {
+            function(call)?;
+        }
         let artifact = self.look_up(&reference).await?;
         let contract = self.contract(&artifact).await?;
-        let args = call.args.clone();
-        let checked = spawn_blocking(move || check(&contract, &function, &args));
+        let work = work.clone();
+        let checked = spawn_blocking(move || check(&contract, &work));
         checked.await.map_err(internal)??;
         Ok(Resolved {
             image: artifact.pinned().to_string(),
@@ -83,11 +84,23 @@ impl Resolver for RegistryResolver {
     }
 }
 
-fn check(contract: &Contract, function: &FunctionRef, args: &serde_json::Value) -> Result<(), Trouble> {
-    let found = contract.find(function);
+fn check(contract: &Contract, work: &Work) -> Result<(), Trouble> {
+    match work {
+        Work::Call(call) => check_call(contract, call),
+        Work::Command(_) | Work::Service(_) => Ok(()),
+    }
+}
+
+fn check_call(contract: &Contract, call: &Call) -> Result<(), Trouble> {
+    let found = contract.find(&function(call)?);
     let found = found.map_err(|error| permanent(error.reason(), &error))?;
-    let fits = found.check_args(args);
+    let fits = found.check_args(&call.args);
     fits.map_err(|error| permanent(error.reason(), &error))
+}
+
+fn function(call: &Call) -> Result<FunctionRef, Trouble> {
+    let function = call.function.parse();
+    function.map_err(|error: InvalidFunctionRef| permanent("InvalidFunction", &error))
 }
 
 fn from_artifact(error: propeller_artifact::Error) -> Trouble {
@@ -142,11 +155,11 @@ mod tests {
         (RegistryResolver::new(Client::new(config).unwrap()), cache)
     }
 
-    fn call(function: &str) -> Call {
-        Call {
+    fn call(function: &str) -> Work {
+        Work::Call(Call {
             function: function.to_owned(),
             args: json!([]),
-        }
+        })
     }
 
     #[tokio::test]

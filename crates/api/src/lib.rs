@@ -12,6 +12,7 @@
 //! Never here: IO, a clock, the state of anything. A field enters a schema together with what it does.
 
 mod condition;
+mod grants;
 mod memory;
 mod names;
 mod object;
@@ -22,11 +23,16 @@ mod task;
 mod validate;
 
 pub use condition::{Condition, ConditionStatus, condition, is_true, set_condition};
+pub use grants::{
+    Bucket, BucketScope, Directory, EnvVar, Grants, HostPattern, HttpTarget, InvalidTarget, NetHost, NetTarget,
+};
 pub use memory::{InvalidMemory, Memory};
 pub use names::{Digest, InvalidDigest, InvalidJournalId, InvalidPropletId, JournalId, PropletId};
 pub use object::{Labels, Metadata, NamespacedName, Object, Resource};
 pub use proplet::{Capacity, ConnectionConfig, HostInfo, Proplet, PropletSpec, PropletStatus};
-pub use task::{Call, Dispatch, LabelSelector, Phase, Resources, Task, TaskSpec, TaskStatus, types};
+pub use task::{
+    Call, Command, Dispatch, LabelSelector, Phase, Resources, Service, Task, TaskSpec, TaskStatus, Work, types,
+};
 pub use validate::{Invalid, MAX_ACTIVE_DEADLINE_SECONDS};
 
 /// The API group of every resource.

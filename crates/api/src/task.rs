@@ -1,10 +1,12 @@
-//! Task: one call of one component, and what became of it.
+//! Task: one run of one component, and what became of it.
+
+use std::{fmt, num::NonZeroU16};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Condition, Digest, JournalId, Labels, Memory, Object, PropletId, Resource};
+use crate::{Condition, Digest, Grants, JournalId, Labels, Memory, Object, PropletId, Resource};
 
 /// The names of a Task's conditions, in the order in which they come true.
 pub mod types {
@@ -32,13 +34,16 @@ impl Resource for TaskKind {
 pub type Task = Object<TaskKind>;
 
 /// What to run, and where.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(
     feature = "schema",
     schemars(extend("x-kubernetes-validations" = [{
         "rule": "!(has(self.proplet) && has(self.propletSelector))",
         "message": "proplet and propletSelector exclude each other: name one proplet, or select by labels",
+    }, {
+        "rule": "[has(self.call), has(self.command), has(self.service)].filter(given, given).size() == 1",
+        "message": "exactly one of call, command and service says what to run",
     }]))
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -55,8 +60,21 @@ pub struct TaskSpec {
     )]
     pub image: String,
 
-    /// The exported function to call, and its arguments.
-    pub call: Call,
+    /// The exported function to call, and its arguments. Exactly one of `call`, `command` and `service` is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Call>,
+
+    /// Runs the component as a program: it exports `wasi:cli/run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
+
+    /// Serves HTTP with the component until the Task is deleted: it exports `wasi:http/incoming-handler` or `wasi:http/handler`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+
+    /// What the task may reach beyond its own memory. Absent means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Grants>,
 
     /// Name of the Proplet, in the Task's namespace, that must run it. Neither this nor `propletSelector` means any proplet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +114,62 @@ pub struct Call {
 
 fn no_args() -> Value {
     Value::Array(Vec::new())
+}
+
+/// A program, as its component's `wasi:cli/run` is one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Command {
+    /// Its arguments, without the program's own name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 256)))]
+    pub args: Vec<String>,
+}
+
+/// An HTTP service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Service {
+    /// TCP port on the proplet that it listens on. Absent means one that is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<i32>", range(min = 1, max = 65535)))]
+    pub port: Option<NonZeroU16>,
+}
+
+/// What a task does: the one of `call`, `command` and `service` that its spec has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Work {
+    /// Calls one function.
+    Call(Call),
+    /// Runs a program.
+    Command(Command),
+    /// Serves HTTP.
+    Service(Service),
+}
+
+impl TaskSpec {
+    /// What to run, or nothing if the spec doesn't say exactly one thing.
+    pub fn work(&self) -> Option<Work> {
+        match (&self.call, &self.command, &self.service) {
+            (Some(call), None, None) => Some(Work::Call(call.clone())),
+            (None, Some(command), None) => Some(Work::Command(command.clone())),
+            (None, None, Some(service)) => Some(Work::Service(service.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(call) => write!(f, "calls {}", call.function),
+            Self::Command(_) => f.write_str("runs as a program"),
+            Self::Service(_) => f.write_str("serves HTTP"),
+        }
+    }
 }
 
 /// Which Proplets: those that have all of these labels.

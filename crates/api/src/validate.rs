@@ -31,7 +31,12 @@ impl Task {
                 "image is a reference such as registry.example/team/component:1.0.0, without a scheme and without spaces",
             );
         }
-        length("spec.call.function", &spec.call.function, 1..=512)?;
+        if spec.work().is_none() {
+            return invalid("spec", "exactly one of call, command and service says what to run");
+        }
+        if let Some(call) = &spec.call {
+            length("spec.call.function", &call.function, 1..=512)?;
+        }
         if let Some(proplet) = &spec.proplet {
             length("spec.proplet", proplet, 1..=253)?;
         }

@@ -302,7 +302,7 @@ world root {
             let function = function.map(|function| function.parse().unwrap());
             let draft = Draft::new(&component, function.as_ref()).map_err(|failure| failure.reason());
             let task = draft.map(|draft| serde_saphyr::from_str::<Task>(&draft.to_yaml()).unwrap());
-            let function = task.map(|task| task.validate().map(|()| task.spec.call.function).unwrap());
+            let function = task.map(|task| task.validate().map(|()| task.spec.call.unwrap().function).unwrap());
             assert_eq!(function.as_deref().map_err(|reason| *reason), expected);
         };
         check(None, Ok("half"));

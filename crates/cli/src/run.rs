@@ -3,7 +3,9 @@
 use std::{fmt, time::Duration};
 
 use propeller_api::{Memory, Task};
-use propeller_host::engine::{Engine, EngineConfig, Invocation, Limits, Output as GuestOutput, Returned, TaskContext};
+use propeller_host::engine::{
+    Engine, EngineConfig, Granted, Invocation, Limits, Output as GuestOutput, Returned, Sandbox, TaskContext,
+};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -59,7 +61,7 @@ impl Order {
             _ if args.image.is_some() => return Err(Failure::ImageWithoutTask(args.source.clone())),
             source => (source, None),
         };
-        let call = task.as_ref().map(|task| &task.spec.call);
+        let call = task.as_ref().and_then(|task| task.spec.call.as_ref());
         Ok(Self {
             source,
             wanted: Wanted::new(args.call.as_deref(), args.function.clone(), args.args.as_deref(), call)?,
@@ -100,14 +102,18 @@ async fn invoke(component: Component, call: Call, limits: Limits, task: TaskCont
     let engine = Engine::new(EngineConfig::default())?;
     let prepared = engine.prepare(&component.digest, component.bytes).await?;
     tracing::debug!(digest = %component.digest, "compiled");
-    let invocation = Invocation {
-        function: call.function,
-        args: call.args,
+    let sandbox = Sandbox {
         limits,
         task,
+        grants: Granted::default(),
         output: GuestOutput::Stderr,
         // Never cancelled: Ctrl-C drops the future, which ends the call as well.
         cancel: Default::default(),
+    };
+    let invocation = Invocation {
+        function: call.function,
+        args: call.args,
+        sandbox,
     };
     let outcome = prepared.invoke(invocation).await;
     tracing::info!(wall = ?outcome.figures.wall, peak_memory = outcome.figures.peak_memory, "the call ended");

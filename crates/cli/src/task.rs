@@ -63,14 +63,13 @@ impl Draft {
         };
         let spec = TaskSpec {
             image: image(&component.origin),
-            call: Call {
+            call: Some(Call {
                 function: shortest_name(function, contract),
                 args: function.example_args(),
-            },
-            proplet: None,
-            proplet_selector: None,
+            }),
             resources: Some(Resources { memory: Some(MEMORY) }),
             active_deadline_seconds: Some(DEADLINE_SECONDS),
+            ..TaskSpec::default()
         };
         let name = component.origin.short_name();
         Ok(Self {

@@ -34,8 +34,8 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     status = "TaskStatus",
     category = "propeller",
     shortname = "pt",
-    doc = "A Task is one call of one component: it names an artifact by reference, the exported function to call and typed arguments. \
-           The control plane checks the call against the component's types, chooses a proplet and dispatches it; the typed result lands \
+    doc = "A Task is one run of one component: it names an artifact by reference and what to run of it: a function with typed arguments, a \
+           program or an HTTP service. The control plane checks that against the component's types, chooses a proplet and dispatches it; the typed result lands \
            in status.results.",
     validation = Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.dispatch) || has(oldSelf.status.completionTime)) \
                             || self.spec == oldSelf.spec")

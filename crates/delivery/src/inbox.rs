@@ -61,7 +61,7 @@ impl Inbox {
         }
         let observed = self.attempts.entry(origin).or_default();
         match stage {
-            Stage::Accepted | Stage::Started => {
+            Stage::Accepted | Stage::Started { .. } => {
                 observed.accepted.get_or_insert(accepted);
             }
             Stage::Rejected { rejection } => observed.rejected = Some(rejection),

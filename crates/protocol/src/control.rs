@@ -1,7 +1,7 @@
 //! Messages from the control plane to a proplet.
 
 use jiff::Timestamp;
-use propeller_api::{Call, Digest, Memory};
+use propeller_api::{Digest, Grants, Memory, Work};
 use serde::{Deserialize, Serialize};
 
 use crate::{AttemptRef, ControllerId, JournalId};
@@ -28,8 +28,12 @@ pub struct Start {
     pub image: String,
     /// Digest of the component, which is what runs.
     pub component: Digest,
-    /// What to call.
-    pub call: Call,
+    /// What to run: `call`, `command` or `service`.
+    #[serde(flatten)]
+    pub work: Work,
+    /// What the attempt may reach, if the proplet's policy allows it. Absent means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Grants>,
     /// What the attempt may use.
     pub limits: Limits,
 }
@@ -38,10 +42,10 @@ pub struct Start {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Over all memories and tables of the instance.
+    /// Over all memories and tables of the instance, and the host's buffers for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
-    /// Seconds from accept to the end.
+    /// Seconds from accept to the end. A service has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_seconds: Option<u32>,
 }

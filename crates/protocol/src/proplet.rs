@@ -81,7 +81,9 @@ pub struct Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HeldState {
-    /// Accepted, and not ended.
+    /// Accepted; it waits for room.
+    Queued,
+    /// It runs.
     Running,
     /// Ended; the outcome waits for its acknowledgement.
     Finished,
@@ -115,8 +117,12 @@ pub enum Stage {
         /// Why, and what the control plane may do about it.
         rejection: Rejection,
     },
-    /// The component is called.
-    Started,
+    /// The component runs; a service listens.
+    Started {
+        /// Where a service listens: `http://192.168.1.7:41234`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
+    },
     /// It has ended.
     Finished {
         /// How.
@@ -136,7 +142,7 @@ pub struct Rejection {
 /// Why a start was refused, so that the control plane can act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Refusal {
-    /// As many tasks as the proplet takes are running.
+    /// As many tasks as the proplet takes are running, and as many as it lets wait are waiting.
     Busy,
     /// It is shutting down.
     Draining,
@@ -152,6 +158,10 @@ pub enum Refusal {
     WrongJournal,
     /// The journal can't be written, a full disk for instance.
     JournalFailed,
+    /// The proplet's policy doesn't allow a grant that the task asks for; the message names it.
+    NotGranted,
+    /// The task needs more memory than the proplet gives any task.
+    TooLarge,
 }
 
 /// How an attempt ended, and what it used.
@@ -201,9 +211,18 @@ pub struct Usage {
     /// Milliseconds from the call's begin to its end.
     #[serde(default)]
     pub wall_millis: u64,
+    /// Milliseconds of processor time that its own code took.
+    #[serde(default)]
+    pub cpu_millis: u64,
     /// Most bytes that memories and tables had together.
     #[serde(default)]
     pub peak_memory_bytes: u64,
+    /// Bytes that it was given: arguments, input, what it received over HTTP and from key-value buckets.
+    #[serde(default)]
+    pub bytes_in: u64,
+    /// Bytes that it gave: its result, output, what it sent over HTTP and to key-value buckets.
+    #[serde(default)]
+    pub bytes_out: u64,
 }
 
 /// Lines that a task wrote. Topic `control/proplet/logs/{proplet}`, QoS 0: logs may be lost, and never crowd out results.

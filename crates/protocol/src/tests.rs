@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
-use propeller_api::{Call, Capacity, Digest, HostInfo, Memory};
+use propeller_api::{Call, Capacity, Digest, HostInfo, Memory, Work};
 use serde_json::{Value, json};
 
 use crate::*;
@@ -74,7 +74,10 @@ fn report(stage: Stage) -> Report {
 fn usage() -> Usage {
     Usage {
         wall_millis: 3,
+        cpu_millis: 2,
         peak_memory_bytes: 1_114_112,
+        bytes_in: 8,
+        bytes_out: 2,
     }
 }
 
@@ -91,10 +94,11 @@ fn start() {
             requires: vec![],
             image: format!("registry.example/addition@{}", digest()),
             component: digest(),
-            call: Call {
+            work: Work::Call(Call {
                 function: "add".into(),
                 args: json!([20, 22]),
-            },
+            }),
+            grants: None,
             limits: Limits {
                 memory: Some(Memory::from_bytes(64 << 20)),
                 deadline_seconds: Some(30),
@@ -188,7 +192,12 @@ fn alive() {
 #[test]
 fn reports() {
     golden("report-accepted", report(Stage::Accepted));
-    golden("report-started", report(Stage::Started));
+    golden(
+        "report-started",
+        report(Stage::Started {
+            address: Some("http://192.168.1.7:41234".into()),
+        }),
+    );
     let rejection = Rejection {
         reason: Refusal::Busy,
         message: "4 of 4 tasks are running".into(),

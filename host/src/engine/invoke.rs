@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use propeller_types::{Function, FunctionRef, UnsupportedValue, json, wave};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 use wasmtime::{
     Store,
     component::{ComponentExportIndex, Type, Val, types::ComponentItem},
 };
 
-use super::{InvokeError, Output, Prepared, state::State};
+use super::{InvokeError, Limits, Prepared, Sandbox, state::State};
 
 /// What to call, for whom, and with which bounds.
 #[derive(Debug, Clone)]
@@ -20,43 +19,8 @@ pub struct Invocation {
     /// Its arguments as JSON: an array by position or an object by name. WAVE text becomes this by
     /// [`wave::Call`](propeller_types::wave::Call).
     pub args: Value,
-    /// What the call may use.
-    pub limits: Limits,
-    /// Which task the guest is told that it runs for.
-    pub task: TaskContext,
-    /// Where its standard output and error go.
-    pub output: Output,
-    /// Cancel this to end the call, wherever it is.
-    pub cancel: CancellationToken,
-}
-
-/// Bounds of one call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes over all memories and tables of the instance together.
-    pub memory: u64,
-    /// From when the call's turn comes, instantiation included, to its end.
-    pub deadline: Duration,
-    /// Bytes of the result's JSON text.
-    pub result: usize,
-}
-
-impl Limits {
-    /// What a report carries of a result: it must fit an MQTT packet, the journal and a Kubernetes object.
-    pub const DEFAULT_RESULT_BYTES: usize = 64 << 10;
-}
-
-/// What `propeller:task/context` tells a guest. `wit/task` says what each means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskContext {
-    /// The namespace that the task lives in.
-    pub namespace: String,
-    /// Its name there.
-    pub name: String,
-    /// Its unique id.
-    pub uid: String,
-    /// Which attempt at it this is, from 1.
-    pub attempt: u32,
+    /// The walls around it.
+    pub sandbox: Sandbox,
 }
 
 /// How a call ended, and what it used.
@@ -115,11 +79,11 @@ impl Prepared {
 /// The whole life of an instance. Which of the three ends comes first decides, and the others are dropped with the store.
 async fn run(prepared: Prepared, invocation: Invocation) -> Outcome {
     let start = Instant::now();
-    let mut store = State::store(prepared.pre().engine(), &invocation);
-    let deadline = invocation.limits.deadline;
+    let mut store = State::store(prepared.pre().engine(), &invocation.sandbox);
+    let deadline = invocation.sandbox.limits.deadline;
     let result = tokio::select! {
         biased;
-        () = invocation.cancel.cancelled() => Err(InvokeError::Cancelled),
+        () = invocation.sandbox.cancel.cancelled() => Err(InvokeError::Cancelled),
         () = tokio::time::sleep(deadline) => Err(InvokeError::DeadlineExceeded { deadline }),
         result = call(&prepared, &mut store, &invocation) => result,
     };
@@ -132,7 +96,7 @@ async fn run(prepared: Prepared, invocation: Invocation) -> Outcome {
 
 /// Nothing of the guest runs before name and arguments are known to be right.
 async fn call(prepared: &Prepared, store: &mut Store<State>, invocation: &Invocation) -> Result<Returned, InvokeError> {
-    let limits = &invocation.limits;
+    let limits = &invocation.sandbox.limits;
     let function = prepared.contract().find(&invocation.function)?;
     function.argument_types()?;
     let export = Export::of(prepared, function)?;

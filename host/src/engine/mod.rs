@@ -17,11 +17,13 @@
 
 mod executor;
 mod failure;
+mod grants;
 mod invoke;
 mod linker;
 mod memory;
 mod output;
 mod prepare;
+mod sandbox;
 mod shelf;
 mod state;
 #[cfg(test)]
@@ -34,9 +36,11 @@ use propeller_api::Digest;
 use wasmtime::component::Linker;
 
 pub use failure::InvokeError;
-pub use invoke::{Figures, Invocation, Limits, Outcome, Returned, TaskContext};
+pub use grants::Granted;
+pub use invoke::{Figures, Invocation, Outcome, Returned};
 pub use output::Output;
 pub use prepare::{PrepareError, Prepared};
+pub use sandbox::{Limits, Sandbox, TaskContext};
 
 use executor::Executor;
 use shelf::Shelf;

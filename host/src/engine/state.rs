@@ -3,7 +3,7 @@
 use wasmtime::{Store, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{Invocation, TaskContext, memory::MemoryBound};
+use super::{Sandbox, TaskContext, memory::MemoryBound};
 
 /// Handles to host objects (streams, timers, files) that a guest may hold at one time. They live in the host's memory, not in the guest's.
 const HANDLES: usize = 10_000;
@@ -20,15 +20,15 @@ pub(super) struct State {
 }
 
 impl State {
-    /// A fresh store with the bounds of `invocation`, ready to instantiate in.
-    pub(super) fn store(engine: &wasmtime::Engine, invocation: &Invocation) -> Store<Self> {
-        let mut store = Store::new(engine, Self::new(invocation));
+    /// A fresh store with the bounds of `sandbox`, ready to instantiate in.
+    pub(super) fn store(engine: &wasmtime::Engine, sandbox: &Sandbox) -> Store<Self> {
+        let mut store = Store::new(engine, Self::new(sandbox));
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         // No JSON text is shorter than one byte per value, so what doesn't fit here doesn't fit the result's limit either, and is found out
         // before a list of some megabytes has become a hundred times as much in the host.
-        let result = invocation
+        let result = sandbox
             .limits
             .result
             .saturating_mul(size_of::<wasmtime::component::Val>());
@@ -36,13 +36,13 @@ impl State {
         store
     }
 
-    fn new(invocation: &Invocation) -> Self {
+    fn new(sandbox: &Sandbox) -> Self {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(HANDLES);
         Self {
-            task: invocation.task.clone(),
-            memory: MemoryBound::new(invocation.limits.memory),
-            wasi: nothing_granted(invocation),
+            task: sandbox.task.clone(),
+            memory: MemoryBound::new(sandbox.limits.memory),
+            wasi: nothing_granted(sandbox),
             handles,
         }
     }
@@ -51,10 +51,10 @@ impl State {
 /// A WASI with clocks and randomness, and without environment, arguments, input, files and network.
 ///
 /// All of that is off unless it's asked for; the sockets are said again because they are what would hurt most.
-fn nothing_granted(invocation: &Invocation) -> WasiCtx {
+fn nothing_granted(sandbox: &Sandbox) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-    invocation.output.connect(&mut wasi);
+    sandbox.output.connect(&mut wasi);
     wasi.build()
 }
 

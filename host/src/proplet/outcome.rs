@@ -31,6 +31,9 @@ pub enum RunError {
     /// The start's function isn't a function's name.
     #[error(transparent)]
     Function(#[from] InvalidFunctionRef),
+    /// The start asks for something else than a call.
+    #[error("this proplet only calls functions yet")]
+    NotACall,
     /// The component couldn't be fetched.
     #[error(transparent)]
     Fetch(#[from] artifact::Error),
@@ -85,6 +88,7 @@ pub fn outcome(run: Run, limits: &Limits, why: Option<Why>) -> Outcome {
     let usage = Usage {
         wall_millis: u64::try_from(run.figures.wall.as_millis()).unwrap_or(u64::MAX),
         peak_memory_bytes: run.figures.peak_memory,
+        ..Usage::default()
     };
     match run.result {
         Ok(results) => Outcome::Completed { results, usage },
@@ -133,6 +137,7 @@ fn explain(error: &RunError, limits: &Limits, why: Option<Why>) -> (&'static str
         }
         RunError::Invoke(error) => (error.reason(), chain(error)),
         RunError::Image(error) => ("InvalidReference", chain(error)),
+        RunError::NotACall => ("Unsupported", chain(error)),
         RunError::Function(error) => ("InvalidFunction", chain(error)),
         RunError::Fetch(error) => (error.reason(), chain(error)),
         RunError::Prepare(error) => (error.reason(), chain(error)),

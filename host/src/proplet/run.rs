@@ -161,7 +161,7 @@ impl Proplet {
         match action {
             Action::Run(start) => {
                 let (task, attempt, component) = (&start.attempt.task, start.attempt.attempt, &start.component);
-                tracing::info!(%task, attempt, %component, function = start.call.function, "accepted");
+                tracing::info!(%task, attempt, %component, work = %start.work, "accepted");
                 self.figures.accepted();
                 self.parts.supervisor.run(*start);
             }

@@ -5,9 +5,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use propeller_api::Work;
 use propeller_artifact::{Client, Progress, Reference};
 use propeller_protocol::{AttemptRef, Outcome, Start};
 use propeller_types::FunctionRef;
+use serde_json::Value;
 use tokio::{
     task::{Id, JoinSet},
     time::Instant,
@@ -19,7 +21,7 @@ use super::{
     limits::Limits,
     outcome::{Run, RunError, Why, outcome},
 };
-use crate::engine::{self, Engine, Invocation, Output, Prepared, TaskContext};
+use crate::engine::{self, Engine, Granted, Invocation, Output, Prepared, Sandbox, TaskContext};
 
 /// Runs attempts.
 pub struct Supervisor {
@@ -126,7 +128,10 @@ impl Workshop {
 
     /// From memory, else from the disk, else from the registry.
     async fn prepare(&self, start: &Start) -> Result<(Prepared, FunctionRef), RunError> {
-        let function = start.call.function.parse()?;
+        let Work::Call(call) = &start.work else {
+            return Err(RunError::NotACall);
+        };
+        let function = call.function.parse()?;
         let reference: Reference = start.image.parse()?;
         let digest = &start.component;
         if let Some(prepared) = self.engine.warm(digest).await {
@@ -146,9 +151,11 @@ fn invocation(
     cancel: CancellationToken,
 ) -> Invocation {
     let AttemptRef { task, attempt } = start.attempt;
-    Invocation {
-        function,
-        args: start.call.args,
+    let args = match start.work {
+        Work::Call(call) => call.args,
+        Work::Command(_) | Work::Service(_) => Value::Null,
+    };
+    let sandbox = Sandbox {
         limits: engine::Limits {
             memory: limits.memory.bytes(),
             deadline: deadline.saturating_duration_since(Instant::now()),
@@ -160,7 +167,13 @@ fn invocation(
             uid: task.uid,
             attempt,
         },
+        grants: Granted::default(),
         output: Output::Discard,
         cancel,
+    };
+    Invocation {
+        function,
+        args,
+        sandbox,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Two closed enums carry everything in ([`Event`] from the shell, `Done` from the brain's own jobs), one everything out.
 
-use propeller_api::{Call, Proplet, PropletId, Task, TaskStatus};
+use propeller_api::{Proplet, PropletId, Task, TaskStatus, Work};
 use propeller_delivery::plan::{Action, Resolved};
 use propeller_protocol::{Ack, Alive, Report, Start, Stop};
 
@@ -112,7 +112,7 @@ pub(super) enum Done {
     /// This reference was resolved, and this call checked.
     Resolved {
         uid: String,
-        wanted: (String, Call),
+        wanted: (String, Work),
         result: Result<Resolved, Trouble>,
     },
     /// A write of a Proplet's status ended.

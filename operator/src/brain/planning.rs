@@ -1,6 +1,6 @@
 //! Dirty tasks are planned, and what plans want is done.
 
-use propeller_api::{Call, Phase, PropletId, TaskStatus, condition, types};
+use propeller_api::{Phase, PropletId, TaskStatus, Work, condition, types};
 use propeller_delivery::{
     inbox::Origin,
     plan::{Action, Plan, Published, Resolved, View, plan},
@@ -159,11 +159,13 @@ impl<S: Store, R: Resolver> Brain<S, R> {
 
     fn resolve(&mut self, uid: &str) {
         let Some(entry) = self.tasks.get_mut(uid) else { return };
+        let spec = &entry.task.spec;
+        // A spec that doesn't say what to run isn't planned: validation stands before this.
+        let Some(work) = spec.work() else { return };
+        let (uid, wanted) = (uid.to_owned(), (spec.image.clone(), work));
         if std::mem::replace(&mut entry.is_resolving, true) {
             return;
         }
-        let spec = &entry.task.spec;
-        let (uid, wanted) = (uid.to_owned(), (spec.image.clone(), spec.call.clone()));
         let (resolver, metrics) = (self.parts.resolver.clone(), self.parts.metrics.clone());
         self.resolving.spawn(async move {
             let begin = Instant::now();
@@ -174,7 +176,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
         });
     }
 
-    pub(super) fn resolved(&mut self, uid: &str, wanted: (String, Call), result: Result<Resolved, Trouble>) {
+    pub(super) fn resolved(&mut self, uid: &str, wanted: (String, Work), result: Result<Resolved, Trouble>) {
         let now = self.now().time;
         let Some(entry) = self.tasks.get_mut(uid) else { return };
         entry.is_resolving = false;

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use jiff::Timestamp;
-use propeller_api::Call;
+use propeller_api::Work;
 use propeller_delivery::plan::{Resolution, Resolved, Unresolved};
 
 use super::backoff::{Backoff, after};
@@ -14,10 +14,10 @@ const RETRY: Backoff = Backoff {
     longest_seconds: 300,
 };
 
-/// Resolves references and checks calls. It bounds by itself how much it does at once.
+/// Resolves references and checks what is to run. It bounds by itself how much it does at once.
 pub trait Resolver: Send + Sync + 'static {
-    /// The digest that `image` stands for now, if `call` fits that component.
-    fn resolve(&self, image: &str, call: &Call) -> impl Future<Output = Result<Resolved, Trouble>> + Send;
+    /// The digest that `image` stands for now, if `work` fits that component.
+    fn resolve(&self, image: &str, work: &Work) -> impl Future<Output = Result<Resolved, Trouble>> + Send;
 }
 
 /// Why a reference or a call can't be used.
@@ -36,7 +36,7 @@ pub(super) fn resolution(
     uid: &str,
     failures: u32,
     now: Timestamp,
-    (image, call): (String, Call),
+    (image, work): (String, Work),
     result: Result<Resolved, Trouble>,
 ) -> Resolution {
     let outcome = result.map_err(|trouble| Unresolved {
@@ -46,5 +46,5 @@ pub(super) fn resolution(
             .is_transient
             .then(|| after(now, RETRY.delay(uid, failures.saturating_sub(1)))),
     });
-    Resolution { image, call, outcome }
+    Resolution { image, work, outcome }
 }

@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use propeller_api::Task;
 use propeller_host::engine::{
-    Engine, EngineConfig, Figures, Invocation, InvokeError, Limits, Outcome, Output, PrepareError, Prepared,
-    TaskContext,
+    Engine, EngineConfig, Figures, Granted, Invocation, InvokeError, Limits, Outcome, Output, PrepareError, Prepared,
+    Sandbox, TaskContext,
 };
 use propeller_tests::{PATIENCE, cargo};
 use serde_json::{Value, json};
@@ -245,19 +245,22 @@ fn invocation(function: &str, args: Value) -> Result<Invocation> {
     Ok(Invocation {
         function: function.parse()?,
         args,
-        limits: Limits {
-            memory: 16 << 20,
-            deadline: PATIENCE,
-            result: Limits::DEFAULT_RESULT_BYTES,
+        sandbox: Sandbox {
+            limits: Limits {
+                memory: 16 << 20,
+                deadline: PATIENCE,
+                result: Limits::DEFAULT_RESULT_BYTES,
+            },
+            task: TaskContext {
+                namespace: "lab".to_owned(),
+                name: "probe".to_owned(),
+                uid: "0c7e-11".to_owned(),
+                attempt: 3,
+            },
+            grants: Granted::default(),
+            output: Output::Discard,
+            cancel: CancellationToken::new(),
         },
-        task: TaskContext {
-            namespace: "lab".to_owned(),
-            name: "probe".to_owned(),
-            uid: "0c7e-11".to_owned(),
-            attempt: 3,
-        },
-        output: Output::Discard,
-        cancel: CancellationToken::new(),
     })
 }
 
@@ -271,7 +274,8 @@ async fn failure(guest: &Prepared, function: &str, args: Value) -> Result<Invoke
 
 async fn call_of(guest: &Prepared, task: &Path) -> Result<Outcome> {
     let task: Task = serde_saphyr::from_str(&std::fs::read_to_string(task)?)?;
-    call(guest, &task.spec.call.function, task.spec.call.args).await
+    let wanted = task.spec.call.context("the Task has a call")?;
+    call(guest, &wanted.function, wanted.args).await
 }
 
 fn json_blocks(readme: &Path) -> Result<Vec<Value>> {
@@ -286,7 +290,7 @@ fn json_blocks(readme: &Path) -> Result<Vec<Value>> {
 async fn ends_at_its_deadline(guest: &str, function: &str, args: Value) -> Result<()> {
     let deadline = Duration::from_millis(100);
     let mut invocation = invocation(function, args)?;
-    invocation.limits.deadline = deadline;
+    invocation.sandbox.limits.deadline = deadline;
     let outcome = timeout(deadline + PROMPTLY, load(guest).await?.invoke(invocation)).await?;
     assert_eq!(outcome.result, Err(InvokeError::DeadlineExceeded { deadline }));
     Ok(())
@@ -309,7 +313,7 @@ async fn ends_on_cancel(guest: &str, function: &str, args: Value) -> Result<()> 
     );
     ensure!(calls.iter().all(|call| !call.is_finished()), "it ended by itself");
 
-    invocation.cancel.cancel();
+    invocation.sandbox.cancel.cancel();
     for call in calls {
         assert_eq!(timeout(PROMPTLY, call).await??.result, Err(InvokeError::Cancelled));
     }

@@ -1,7 +1,7 @@
 //! A proplet that restarts at will: every test's ledger is rebuilt from its records after each step.
 
 use jiff::{SignedDuration, Timestamp};
-use propeller_api::Call;
+use propeller_api::{Call, Work};
 use propeller_protocol::{Failure, Limits, TaskRef, Usage, Verdict};
 use serde_json::json;
 
@@ -85,10 +85,11 @@ fn start(uid: &str, number: u32) -> Start {
         requires: vec![],
         image: "registry/addition@sha256:aa".into(),
         component: propeller_api::Digest::from_sha256([1; 32]),
-        call: Call {
+        work: Work::Call(Call {
             function: "add".into(),
             args: json!([1, 2]),
-        },
+        }),
+        grants: None,
         limits: Limits::default(),
     }
 }
@@ -126,7 +127,7 @@ fn words(actions: &[Action]) -> Vec<String> {
         Action::Run(start) => format!("run {}", start.attempt.attempt),
         Action::Cancel(attempt) => format!("cancel {}", attempt.attempt),
         Action::Report(_, Stage::Accepted) => "accepted".into(),
-        Action::Report(_, Stage::Started) => "started".into(),
+        Action::Report(_, Stage::Started { .. }) => "started".into(),
         Action::Report(_, Stage::Rejected { rejection }) => format!("rejected {:?}", rejection.reason),
         Action::Report(
             _,

@@ -16,7 +16,7 @@ mod settle;
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
-use propeller_api::{Call, Condition, Digest, Phase, PropletId, Task, TaskStatus, set_condition, types};
+use propeller_api::{Condition, Digest, Phase, PropletId, Task, TaskStatus, Work, set_condition, types};
 use propeller_protocol::{Ack, ControllerId, Held, HeldState, Start, Stop};
 
 use crate::{fleet::Fleet, inbox::Inbox, reason};
@@ -80,8 +80,8 @@ impl Default for Pace {
 pub struct Resolution {
     /// `spec.image` that was resolved.
     pub image: String,
-    /// `spec.call` that was checked.
-    pub call: Call,
+    /// What to run, as it was checked against the component.
+    pub work: Work,
     /// The digest, or why there is none.
     pub outcome: Result<Resolved, Unresolved>,
 }
@@ -89,7 +89,7 @@ pub struct Resolution {
 impl Resolution {
     /// Whether this is about what the task wants now.
     pub fn is_of(&self, task: &Task) -> bool {
-        self.image == task.spec.image && self.call == task.spec.call
+        self.image == task.spec.image && Some(&self.work) == task.spec.work().as_ref()
     }
 }
 

@@ -43,7 +43,7 @@ fn resolve(draft: &mut Draft<'_>) -> Option<Resolved> {
     };
     match &resolution.outcome {
         Ok(resolved) => {
-            let message = format!("{} calls {}", resolved.image, view.task.spec.call.function);
+            let message = format!("{} {}", resolved.image, resolution.work);
             draft.say(types::RESOLVED, true, reason::RESOLVED, &message);
             Some(resolved.clone())
         }
@@ -104,7 +104,8 @@ pub(super) fn start(draft: &Draft<'_>) -> Option<(PropletId, Start)> {
         requires: Vec::new(),
         image: status.image.clone()?,
         component: status.component.clone()?,
-        call: spec.call.clone(),
+        work: spec.work()?,
+        grants: spec.grants.clone(),
         limits: Limits {
             memory: spec.resources.as_ref().and_then(|resources| resources.memory),
             deadline_seconds: spec.active_deadline_seconds,

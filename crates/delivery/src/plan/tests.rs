@@ -35,13 +35,12 @@ impl World {
         };
         let spec = TaskSpec {
             image: "registry/addition:1".into(),
-            call: call.clone(),
-            proplet: None,
-            proplet_selector: None,
+            call: Some(call.clone()),
             resources: Some(Resources {
                 memory: Some(Memory::from_bytes(64 << 20)),
             }),
             active_deadline_seconds: Some(30),
+            ..TaskSpec::default()
         };
         let metadata = Metadata {
             name: "addition".into(),
@@ -53,7 +52,7 @@ impl World {
         Self {
             resolution: Some(Resolution {
                 image: spec.image.clone(),
-                call,
+                work: Work::Call(call),
                 outcome: Ok(Resolved {
                     image: "registry/addition@sha256:aa".into(),
                     component: digest(),
@@ -284,8 +283,8 @@ fn a_start_carries_the_task() {
         (Some(Memory::from_bytes(64 << 20)), Some(30))
     );
     assert_eq!(
-        (&start.call, start.attempt.task.uid.as_str()),
-        (&world.task.spec.call, "uid-1")
+        (&start.work, start.attempt.task.uid.as_str()),
+        (&world.task.spec.work().unwrap(), "uid-1")
     );
 }
 
@@ -322,7 +321,7 @@ fn a_registry_that_is_away_is_tried_again() {
 #[test]
 fn what_was_resolved_for_another_call_does_not_count() {
     let mut world = World::new().with_proplet("edge");
-    world.task.spec.call.function = "sub".into();
+    world.task.spec.call.as_mut().unwrap().function = "sub".into();
     assert_eq!(world.step(), [Action::Resolve]);
     assert_eq!(world.task.status, None);
 }

@@ -12,7 +12,7 @@ use super::*;
 async fn a_spinning_guest_ends_at_its_deadline() {
     let deadline = Duration::from_millis(100);
     let mut invocation = invocation("f", json!([]));
-    invocation.limits.deadline = deadline;
+    invocation.sandbox.limits.deadline = deadline;
     let prepared = load(&engine(), &spin()).await.unwrap();
     let outcome = timeout(deadline + PROMPTLY, prepared.invoke(invocation)).await.unwrap();
     assert_eq!(outcome.result, Err(InvokeError::DeadlineExceeded { deadline }));
@@ -29,7 +29,7 @@ async fn deadlines_are_met_while_every_thread_is_busy() {
     let spin = load(&Engine::new(config).unwrap(), &spin()).await.unwrap();
     let calls = (0..2).map(async |_| {
         let mut invocation = invocation("f", json!([]));
-        invocation.limits.deadline = Duration::from_millis(100);
+        invocation.sandbox.limits.deadline = Duration::from_millis(100);
         spin.invoke(invocation).await.figures.wall
     });
     for wall in join_all(calls).await {
@@ -42,7 +42,7 @@ async fn a_spinning_guest_ends_when_it_is_cancelled() {
     let check = async |wat: &str| {
         let prepared = load(&engine(), wat).await.unwrap();
         let invocation = invocation("f", json!([]));
-        let cancel = invocation.cancel.clone();
+        let cancel = invocation.sandbox.cancel.clone();
         let call = tokio::spawn(async move { prepared.invoke(invocation).await });
         sleep(Duration::from_millis(50)).await;
         assert!(!call.is_finished(), "it spins");
@@ -81,7 +81,7 @@ async fn spinning_guests_starve_nobody() {
     sleep(Duration::from_millis(10)).await;
     assert!(before.elapsed() < PROMPTLY, "{:?}", before.elapsed());
 
-    spinning.cancel.cancel();
+    spinning.sandbox.cancel.cancel();
     let ended = timeout(PROMPTLY, join_all(calls)).await.unwrap();
     assert!(
         ended

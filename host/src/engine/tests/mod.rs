@@ -16,7 +16,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engine, EngineConfig, Invocation, InvokeError, Limits, Outcome, Output, PrepareError, Prepared, TaskContext,
+    Engine, EngineConfig, Granted, Invocation, InvokeError, Limits, Outcome, Output, PrepareError, Prepared, Sandbox,
+    TaskContext,
 };
 
 /// Far beyond what any test here needs, on any machine.
@@ -50,19 +51,22 @@ fn invocation(function: &str, args: Value) -> Invocation {
     Invocation {
         function: function.parse().unwrap(),
         args,
-        limits: Limits {
-            memory: 16 << 20,
-            deadline: PATIENCE,
-            result: Limits::DEFAULT_RESULT_BYTES,
+        sandbox: Sandbox {
+            limits: Limits {
+                memory: 16 << 20,
+                deadline: PATIENCE,
+                result: Limits::DEFAULT_RESULT_BYTES,
+            },
+            task: TaskContext {
+                namespace: "default".to_owned(),
+                name: "test".to_owned(),
+                uid: "b8e1".to_owned(),
+                attempt: 1,
+            },
+            grants: Granted::default(),
+            output: Output::Discard,
+            cancel: CancellationToken::new(),
         },
-        task: TaskContext {
-            namespace: "default".to_owned(),
-            name: "test".to_owned(),
-            uid: "b8e1".to_owned(),
-            attempt: 1,
-        },
-        output: Output::Discard,
-        cancel: CancellationToken::new(),
     }
 }
 

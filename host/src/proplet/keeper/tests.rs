@@ -81,7 +81,7 @@ fn told(answers: Vec<Answer>) -> Vec<String> {
             let uid = holding.attempt.task.uid;
             match stage {
                 Stage::Accepted => format!("accepted {uid}"),
-                Stage::Started => format!("started {uid}"),
+                Stage::Started { .. } => format!("started {uid}"),
                 Stage::Finished { .. } => format!("finished {uid}"),
                 Stage::Rejected { rejection } => format!("{:?} {uid}", rejection.reason),
             }

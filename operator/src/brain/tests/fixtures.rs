@@ -48,14 +48,11 @@ pub(crate) fn metadata(name: &str) -> Metadata {
 pub(crate) fn task(name: &str) -> Task {
     let spec = TaskSpec {
         image: "registry.lab/add:1".to_owned(),
-        call: Call {
+        call: Some(Call {
             function: "add".to_owned(),
             args: json!([20, 22]),
-        },
-        proplet: None,
-        proplet_selector: None,
-        resources: None,
-        active_deadline_seconds: None,
+        }),
+        ..TaskSpec::default()
     };
     Task::new(metadata(name), spec)
 }
@@ -166,7 +163,8 @@ pub(crate) fn start(name: &str, number: u32, issued_at: Timestamp) -> Start {
         requires: vec![],
         image: "registry.lab/add@sha256:1".to_owned(),
         component: component(),
-        call: task(name).spec.call,
+        work: task(name).spec.work().unwrap(),
+        grants: None,
         limits: Limits::default(),
     }
 }

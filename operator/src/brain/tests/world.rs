@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use propeller_api::{Call, NamespacedName, Phase, Proplet, PropletStatus, Task, TaskStatus, condition};
+use propeller_api::{NamespacedName, Phase, Proplet, PropletStatus, Task, TaskStatus, Work, condition};
 use propeller_delivery::plan::{Pace, Resolved};
 use propeller_protocol::{Ack, Alive, Held, Report, Start, Stop};
 use tokio::{
@@ -46,7 +46,7 @@ pub(super) struct FakeResolver {
 }
 
 impl Resolver for FakeResolver {
-    async fn resolve(&self, _: &str, _: &Call) -> Result<Resolved, Trouble> {
+    async fn resolve(&self, _: &str, _: &Work) -> Result<Resolved, Trouble> {
         *self.calls.lock().unwrap() += 1;
         match self.troubles.lock().unwrap().pop_front() {
             Some(trouble) => Err(trouble),

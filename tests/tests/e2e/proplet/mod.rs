@@ -6,7 +6,7 @@ mod site;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use propeller_api::{Digest, Memory};
+use propeller_api::{Call, Digest, Memory, Work};
 use propeller_protocol::{Alive, Channel, HeldState, Metrics, Outcome, Presence, Refusal, Stage, Start, encode};
 use propeller_tests::{Mosquitto, PATIENCE, Program, mosquitto, wait_for};
 use rustix::process::Signal;
@@ -117,7 +117,7 @@ async fn limits_and_mistakes_end_an_attempt_with_a_reason() -> Result<()> {
     let start = site.addition("function", &addition).await?;
     check(
         "function",
-        &|start| start.call.function = "multiply".into(),
+        &|start| call_of(start).function = "multiply".into(),
         start,
         "UnknownExport",
         "multiply",
@@ -126,7 +126,7 @@ async fn limits_and_mistakes_end_an_attempt_with_a_reason() -> Result<()> {
     let start = site.addition("args", &addition).await?;
     check(
         "args",
-        &|start| start.call.args = json!([1, "two"]),
+        &|start| call_of(start).args = json!([1, "two"]),
         start,
         "WrongArgumentType",
         "two",
@@ -443,4 +443,11 @@ async fn a_wrong_setting_or_a_journal_in_use_ends_it_before_it_begins() -> Resul
     )
     .await?;
     Ok(())
+}
+
+fn call_of(start: &mut Start) -> &mut Call {
+    match &mut start.work {
+        Work::Call(call) => call,
+        other => panic!("not a call: {other:?}"),
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
-use propeller_api::{Call, JournalId, PropletId};
+use propeller_api::{Call, JournalId, PropletId, Work};
 use propeller_artifact::{Client, ClientConfig, ComponentInfo, Progress, Publication, Pushed};
 use propeller_protocol::{
     Ack, Alive, AttemptRef, Base, Channel, Failure, Held, Limits, Message, Outcome, Presence, Refusal, Report, Stage,
@@ -97,10 +97,11 @@ impl Site {
             requires: vec![],
             image: pushed.reference.pinned(&pushed.manifest).to_string(),
             component: pushed.component.clone(),
-            call: Call {
+            work: Work::Call(Call {
                 function: function.to_owned(),
                 args,
-            },
+            }),
+            grants: None,
             limits: Limits::default(),
         })
     }

@@ -1,0 +1,51 @@
+//! What any run gets, whatever it runs: bounds, identity, grants, where its output goes, and how to end it.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Granted, Output};
+
+/// The walls around one run.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// What the run may use.
+    pub limits: Limits,
+    /// Which task the guest is told that it runs for.
+    pub task: TaskContext,
+    /// What it may reach.
+    pub grants: Granted,
+    /// Where its standard output and error go.
+    pub output: Output,
+    /// Cancel this to end the run, wherever it is.
+    pub cancel: CancellationToken,
+}
+
+/// Bounds of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes over all memories and tables of the instance together.
+    pub memory: u64,
+    /// From when the call's turn comes, instantiation included, to its end.
+    pub deadline: Duration,
+    /// Bytes of the result's JSON text.
+    pub result: usize,
+}
+
+impl Limits {
+    /// What a report carries of a result: it must fit an MQTT packet, the journal and a Kubernetes object.
+    pub const DEFAULT_RESULT_BYTES: usize = 64 << 10;
+}
+
+/// What `propeller:task/context` tells a guest. `wit/task` says what each means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskContext {
+    /// The namespace that the task lives in.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+    /// Its unique id.
+    pub uid: String,
+    /// Which attempt at it this is, from 1.
+    pub attempt: u32,
+}
