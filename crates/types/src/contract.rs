@@ -4,7 +4,7 @@ use std::iter;
 
 use serde::Serialize;
 
-use crate::{Function, ReadError, decode};
+use crate::{Function, ReadError, decode, lift};
 
 /// What a component needs and what it offers, as plain data. Serialised, it is what `propeller inspect --output json`
 /// shows.
@@ -89,16 +89,14 @@ pub enum Wasi {
 impl Contract {
     /// Reads the world of the component in `bytes`.
     ///
-    /// Everything but the code of functions is validated; that is left to whoever compiles it. Core modules are
-    /// refused.
+    /// Everything but the code of functions is validated; that is left to whoever compiles it. A core module is read as
+    /// the component that [`lift`] makes of it.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] for anything that isn't a valid component.
+    /// [`ReadError`] for anything that isn't a valid component, and can't become one.
     pub fn read(bytes: &[u8]) -> Result<Self, ReadError> {
-        if wasmparser::Parser::is_core_wasm(bytes) {
-            return Err(ReadError::CoreModule);
-        }
+        let bytes = &*lift(bytes)?;
         if !bytes.starts_with(b"\0asm") {
             return Err(ReadError::NotWasm);
         }

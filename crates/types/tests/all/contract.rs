@@ -237,7 +237,8 @@ fn other_bytes_are_refused() {
     refuse(b"", "NotWasm", "not WebAssembly");
     refuse(b"(component)", "NotWasm", "not WebAssembly");
     refuse(b"#!/bin/sh\n", "NotWasm", "not WebAssembly");
-    refuse(&bytes("(module)"), "CoreModule", "a core module");
+    refuse(&bytes("(module)"), "CoreModule", "the core module exports no function");
+    refuse(b"\0asm\x01\0\0\0\x01", "CoreModule", "at byte");
     refuse(b"\0asm\x0d\0\x01", "MalformedComponent", "at byte");
     refuse(b"\0asm\xff\0\x01\0", "MalformedComponent", "version");
     refuse(&bytes(ADD)[..101], "MalformedComponent", "at byte");
