@@ -71,7 +71,8 @@ pub enum Origin {
     Author,
     /// An interface of WASI, which the host calls: `wasi:cli/run` makes a command, `wasi:http/…` a service.
     Wasi,
-    /// Added by a toolchain: Python and QuickJS builds export an `exports` or `init` instance with nothing but `init`.
+    /// Added by a toolchain: Python builds export an instance `exports` with nothing but `init`, QuickJS builds a function
+    /// `init`. They are known by their signatures; an `init` with any other is the author's.
     Toolchain,
 }
 
@@ -171,13 +172,29 @@ impl Contract {
 }
 
 impl Origin {
-    /// Whose an export of that name with these functions is. A bare function is always the author's, whatever its name.
-    pub(crate) fn of(name: &str, kind: Kind, functions: &[Function]) -> Self {
-        let only_init = kind == Kind::Interface && functions.iter().all(|function| function.name == "init");
-        match name {
-            wasi if wasi.starts_with("wasi:") => Self::Wasi,
-            "exports" | "init" if only_init => Self::Toolchain,
+    /// Whose an export of that name with these functions is: a toolchain's if it's named `init` or `exports` and has
+    /// nothing but its `init`.
+    pub(crate) fn of(name: &str, functions: &[Function]) -> Self {
+        match (name, functions) {
+            (wasi, _) if wasi.starts_with("wasi:") => Self::Wasi,
+            ("exports" | "init", [init]) if is_toolchains(init) => Self::Toolchain,
             _ => Self::Author,
         }
     }
+}
+
+/// The function that readies an interpreter while the component is built, known by its signature, so that an author's own
+/// `init` is never taken for it:
+///
+/// - QuickJS: `init: func(shim: string, script: string, …) -> result<_, string>`
+/// - Python: `init: func(app-name: string, …) -> result<_, string>`
+fn is_toolchains(function: &Function) -> bool {
+    let params = function.params.iter();
+    let strings = params.take_while(|param| param.ty.to_string() == "string");
+    let strings: Vec<_> = strings.map(|param| param.name.as_str()).collect();
+    let fails_with_text = function
+        .result
+        .as_ref()
+        .is_some_and(|ty| ty.to_string() == "result<_, string>");
+    function.name == "init" && fails_with_text && matches!(strings[..], ["shim", "script", ..] | ["app-name", ..])
 }

@@ -167,11 +167,10 @@ impl Builder<'_> {
             }
             _ => {}
         }
-        let kind = kind(item);
         Ok(Export {
             name: name.to_owned(),
-            kind,
-            origin: Origin::of(name, kind, &functions),
+            kind: kind(item),
+            origin: Origin::of(name, &functions),
             types,
             functions,
         })

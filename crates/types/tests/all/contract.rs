@@ -152,25 +152,45 @@ fn refusal(function: &propeller_types::Function) -> String {
 
 #[test]
 fn other_peoples_exports_are_set_apart() {
-    let contract = contract(
-        r#"(component
-            (type $run (instance (export "run" (func (result (result))))))
-            (type $init (instance (export "init" (func))))
-            (type $mine (instance (export "init" (func)) (export "go" (func))))
-            (import "r" (instance $r (type $run)))
-            (import "i" (instance $i (type $init)))
-            (import "m" (instance $m (type $mine)))
-            (export "wasi:cli/run@0.2.0" (instance $r))
-            (export "exports" (instance $i))
-            (export "a:b/c" (instance $m)))"#,
+    #[track_caller]
+    fn check(name: &str, ty: &str, origin: Origin) {
+        let kind = if ty.starts_with("(func") { "func" } else { "instance" };
+        let contract = contract(&format!(
+            r#"(component (import "x" {ty}) (export "{name}" ({kind} 0)))"#
+        ));
+        assert_eq!(contract.exports[0].origin, origin, "{name} {ty}");
+        assert_eq!(contract.functions().count() > 0, origin == Origin::Author);
+    }
+    const FAILS: &str = "(result (result (error string)))";
+    let python = format!(r#"(func (param "app-name" string) (param "stub-wasi" bool) {FAILS})"#);
+    let quickjs =
+        format!(r#"(func (param "shim" string) (param "script" string) (param "entry-path" (option string)) {FAILS})"#);
+    let with = |name: &str, function: &str| format!(r#"(instance (export "{name}" {function}))"#);
+    check(
+        "wasi:cli/run@0.2.0",
+        &with("run", "(func (result (result)))"),
+        Origin::Wasi,
     );
-    let origins: Vec<_> = contract.exports.iter().map(|export| export.origin).collect();
-    assert_eq!(origins, [Origin::Wasi, Origin::Toolchain, Origin::Author]);
-    let functions: Vec<_> = contract
-        .functions()
-        .map(|function| function.reference().to_string())
-        .collect();
-    assert_eq!(functions, ["a:b/c#init", "a:b/c#go"]);
+    check("exports", &with("init", &python), Origin::Toolchain);
+    check("init", &quickjs, Origin::Toolchain);
+    // An author's own.
+    check("init", "(func)", Origin::Author);
+    check(
+        "init",
+        r#"(func (param "shim" string) (param "script" string))"#,
+        Origin::Author,
+    );
+    check(
+        "init",
+        &format!(r#"(func (param "name" string) {FAILS})"#),
+        Origin::Author,
+    );
+    check("exports", &with("init", "(func)"), Origin::Author);
+    check("exports", &with("start", &python), Origin::Author);
+    check("start", &quickjs, Origin::Author);
+    check("a:b/c", &with("init", &python), Origin::Author);
+    let two = format!(r#"(instance (export "init" {python}) (export "go" (func)))"#);
+    check("exports", &two, Origin::Author);
 }
 
 #[test]

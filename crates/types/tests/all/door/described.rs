@@ -28,7 +28,7 @@ const MODULE: &str = r#"(module
         (i32.store (i32.const 8) (local.get 1))
         (i32.const 0)))"#;
 
-pub(crate) fn module(wit: &str, text: &str) -> Vec<u8> {
+fn module(wit: &str, text: &str) -> Vec<u8> {
     let mut module = bytes(text);
     let mut resolve = Resolve::default();
     let package = resolve.push_source("test.wit", wit).unwrap();
