@@ -108,6 +108,21 @@ pub(crate) fn component_info(config: &[u8]) -> Option<ComponentInfo> {
     serde_json::from_slice::<Config>(config).ok()?.component
 }
 
+/// Everything that is read of a manifest, or of a config: the digest of the component's layer, or what is wrong.
+///
+/// Only fuzzing calls it from outside, since nothing outside needs a layout.
+#[doc(hidden)]
+pub fn read_layout(bytes: &[u8]) -> Result<String, String> {
+    let _ = component_info(bytes);
+    match parse(bytes)? {
+        Manifest::Index(digest) => Ok(digest.to_string()),
+        Manifest::Image(manifest) => {
+            let _ = component_config(&manifest);
+            component_layer(&manifest).map(|blob| blob.digest.to_string())
+        }
+    }
+}
+
 fn for_wasm(index: &OciImageIndex) -> Result<Digest, String> {
     let is_wasm = |entry: &&oci_client::manifest::ImageIndexEntry| {
         entry

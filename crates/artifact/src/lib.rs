@@ -38,6 +38,8 @@ pub use config::{ClientConfig, Patience, default_docker_config};
 pub use digest::digest_of;
 pub use error::{Error, Obstacle};
 pub use layout::ComponentInfo;
+#[doc(hidden)]
+pub use layout::read_layout;
 pub use progress::Progress;
 pub use push::{Publication, Pushed};
 pub use reference::{InvalidReference, Reference};

@@ -111,6 +111,7 @@ impl fmt::Display for World<'_> {
             imports,
             exports,
             types,
+            ..
         } = self.0;
         writeln!(f, "world root {{")?;
         for import in imports {

@@ -4,7 +4,7 @@ use std::iter;
 
 use serde::Serialize;
 
-use crate::{Function, ReadError, decode};
+use crate::{Function, ReadError, decode, lift};
 
 /// What a component needs and what it offers, as plain data. Serialised, it is what `propeller inspect --output json`
 /// shows.
@@ -19,6 +19,9 @@ pub struct Contract {
     /// Definitions of the named types that functions exported by the world itself mention, as WIT text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<String>,
+    /// Whether anything in the component needs the component model's async features; see [`Self::needs_03`].
+    #[serde(skip)]
+    pub(crate) is_concurrent: bool,
 }
 
 /// One thing that a component imports.
@@ -68,23 +71,33 @@ pub enum Origin {
     Author,
     /// An interface of WASI, which the host calls: `wasi:cli/run` makes a command, `wasi:http/…` a service.
     Wasi,
-    /// Added by a toolchain: Python and QuickJS builds export an `exports` or `init` instance with nothing but `init`.
+    /// Added by a toolchain: Python builds export an instance `exports` with nothing but `init`, QuickJS builds a function
+    /// `init`. They are known by their signatures; an `init` with any other is the author's.
     Toolchain,
+}
+
+/// A generation of WASI. The later one counts as the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Wasi {
+    /// Any 0.2.
+    #[serde(rename = "0.2")]
+    V02,
+    /// Any 0.3, which is made of async functions.
+    #[serde(rename = "0.3")]
+    V03,
 }
 
 impl Contract {
     /// Reads the world of the component in `bytes`.
     ///
-    /// Everything but the code of functions is validated; that is left to whoever compiles it. Core modules are
-    /// refused.
+    /// Everything but the code of functions is validated; that is left to whoever compiles it. A core module is read as
+    /// the component that [`lift`] makes of it.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] for anything that isn't a valid component.
+    /// [`ReadError`] for anything that isn't a valid component, and can't become one.
     pub fn read(bytes: &[u8]) -> Result<Self, ReadError> {
-        if wasmparser::Parser::is_core_wasm(bytes) {
-            return Err(ReadError::CoreModule);
-        }
+        let bytes = &*lift(bytes)?;
         if !bytes.starts_with(b"\0asm") {
             return Err(ReadError::NotWasm);
         }
@@ -101,6 +114,37 @@ impl Contract {
         self.all_functions()
             .filter(|(_, origin)| *origin == Origin::Author)
             .map(|(function, _)| function)
+    }
+
+    /// Which `wasi:cli/run` it exports, if it's a program with a beginning and an end; 0.3 if it exports both.
+    pub fn command(&self) -> Option<Wasi> {
+        self.exports_interface("wasi:cli/run@0.2.", "wasi:cli/run@0.3.")
+    }
+
+    /// Which handler of HTTP requests it exports: `wasi:http/incoming-handler` of 0.2 or `wasi:http/handler` of 0.3; 0.3 if
+    /// it exports both.
+    pub fn service(&self) -> Option<Wasi> {
+        self.exports_interface("wasi:http/incoming-handler@0.2.", "wasi:http/handler@0.3.")
+    }
+
+    /// Whether only an engine with the component model's concurrency can run it: it imports or exports an interface of
+    /// WASI 0.3, or has async functions, streams, futures or error contexts anywhere, nested components included. An engine
+    /// without is faster, and runs everything else.
+    pub fn needs_03(&self) -> bool {
+        let imports = self.imports.iter().map(|import| &import.name);
+        let exports = self.exports.iter().map(|export| &export.name);
+        let is_03 = |name: &String| name.starts_with("wasi:") && name.contains("@0.3.");
+        self.is_concurrent || imports.chain(exports).any(is_03)
+    }
+
+    fn exports_interface(&self, of_02: &str, of_03: &str) -> Option<Wasi> {
+        let generation = |export: &Export| match &export.name {
+            _ if export.kind != Kind::Interface => None,
+            name if name.starts_with(of_03) => Some(Wasi::V03),
+            name if name.starts_with(of_02) => Some(Wasi::V02),
+            _ => None,
+        };
+        self.exports.iter().filter_map(generation).max()
     }
 
     /// Every exported function and whose it is.
@@ -128,13 +172,29 @@ impl Contract {
 }
 
 impl Origin {
-    /// Whose an export of that name with these functions is. A bare function is always the author's, whatever its name.
-    pub(crate) fn of(name: &str, kind: Kind, functions: &[Function]) -> Self {
-        let only_init = kind == Kind::Interface && functions.iter().all(|function| function.name == "init");
-        match name {
-            wasi if wasi.starts_with("wasi:") => Self::Wasi,
-            "exports" | "init" if only_init => Self::Toolchain,
+    /// Whose an export of that name with these functions is: a toolchain's if it's named `init` or `exports` and has
+    /// nothing but its `init`.
+    pub(crate) fn of(name: &str, functions: &[Function]) -> Self {
+        match (name, functions) {
+            (wasi, _) if wasi.starts_with("wasi:") => Self::Wasi,
+            ("exports" | "init", [init]) if is_toolchains(init) => Self::Toolchain,
             _ => Self::Author,
         }
     }
+}
+
+/// The function that readies an interpreter while the component is built, known by its signature, so that an author's own
+/// `init` is never taken for it:
+///
+/// - QuickJS: `init: func(shim: string, script: string, …) -> result<_, string>`
+/// - Python: `init: func(app-name: string, …) -> result<_, string>`
+fn is_toolchains(function: &Function) -> bool {
+    let params = function.params.iter();
+    let strings = params.take_while(|param| param.ty.to_string() == "string");
+    let strings: Vec<_> = strings.map(|param| param.name.as_str()).collect();
+    let fails_with_text = function
+        .result
+        .as_ref()
+        .is_some_and(|ty| ty.to_string() == "result<_, string>");
+    function.name == "init" && fails_with_text && matches!(strings[..], ["shim", "script", ..] | ["app-name", ..])
 }

@@ -3,15 +3,17 @@
 //! Each error has a [`reason`](ReadError::reason): a CamelCase label that doesn't change, for conditions and metrics.
 //! Messages are for people, say what to change, and stay short whatever the input was.
 
+use crate::LiftError;
+
 /// Why bytes have no [`Contract`](crate::Contract).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The bytes don't start as WebAssembly does.
     #[error("not WebAssembly: the file doesn't start with `\\0asm`; give the built .wasm component")]
     NotWasm,
-    /// The bytes are a core module, which has no WIT types.
-    #[error("a core module, not a component: build for wasm32-wasip2, or wrap it with `wasm-tools component new`")]
-    CoreModule,
+    /// The bytes are a core module that can't become a component.
+    #[error(transparent)]
+    CoreModule(#[from] LiftError),
     /// The bytes are a WIT package encoded as WebAssembly: it describes components, and has nothing to run.
     #[error("a WIT package, not a component: there is no code in it; give the component that implements it")]
     WitPackage,
@@ -36,7 +38,7 @@ impl ReadError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotWasm => "NotWasm",
-            Self::CoreModule => "CoreModule",
+            Self::CoreModule(_) => "CoreModule",
             Self::WitPackage => "WitPackage",
             Self::Malformed { .. } => "MalformedComponent",
             Self::TooLarge { .. } => "ComponentTooLarge",

@@ -4,6 +4,8 @@
 //! bothered, the host to make it.
 //!
 //! ```text
+//! bytes ── lift ──► component bytes
+//!
 //! component bytes ── Contract::read ──► imports, exports, functions ── find(FunctionRef) ──► Function ── check_args
 //!
 //! JSON arguments ─────────────────────────── json::args_to_values ──► WIT values ──► json::from_value ──► JSON result
@@ -20,6 +22,7 @@
 mod args;
 mod contract;
 mod decode;
+mod door;
 mod error;
 mod example;
 mod find;
@@ -30,7 +33,8 @@ mod text;
 pub mod wave;
 mod wit_type;
 
-pub use contract::{Contract, Export, Import, Kind, Origin};
+pub use contract::{Contract, Export, Import, Kind, Origin, Wasi};
+pub use door::{LiftError, lift};
 pub use error::{ArgsError, ReadError, UnsupportedValue};
 pub use find::FindError;
 pub use function::{Function, Param};

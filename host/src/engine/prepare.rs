@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
-use propeller_types::{Contract, ReadError};
+use propeller_types::{Contract, ReadError, lift};
 use tokio::task::{JoinError, JoinHandle};
 use wasmtime::component::{Component, InstancePre, Linker};
 
@@ -98,6 +98,7 @@ pub(super) fn flight(compilation: JoinHandle<Result<Ready, JoinError>>) -> BoxFu
 
 /// Blocks for as long as the compiler needs: milliseconds to seconds.
 pub(super) fn compile(engine: &wasmtime::Engine, linker: &Linker<State>, bytes: &[u8]) -> Ready {
+    let bytes = &*lift(bytes).map_err(|error| PrepareError::Contract(Arc::new(error.into())))?;
     let contract = Contract::read(bytes).map_err(|error| PrepareError::Contract(Arc::new(error)))?;
     let component = Component::from_binary(engine, bytes).map_err(|error| PrepareError::Compile {
         detail: clip(format!("{error:#}")),

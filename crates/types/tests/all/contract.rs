@@ -1,6 +1,6 @@
 //! What is read from bytes.
 
-use propeller_types::{Contract, Origin};
+use propeller_types::{Contract, Origin, Wasi};
 use serde_json::json;
 
 use crate::components::{ADD, bytes, contract, values};
@@ -152,25 +152,98 @@ fn refusal(function: &propeller_types::Function) -> String {
 
 #[test]
 fn other_peoples_exports_are_set_apart() {
-    let contract = contract(
-        r#"(component
-            (type $run (instance (export "run" (func (result (result))))))
-            (type $init (instance (export "init" (func))))
-            (type $mine (instance (export "init" (func)) (export "go" (func))))
-            (import "r" (instance $r (type $run)))
-            (import "i" (instance $i (type $init)))
-            (import "m" (instance $m (type $mine)))
-            (export "wasi:cli/run@0.2.0" (instance $r))
-            (export "exports" (instance $i))
-            (export "a:b/c" (instance $m)))"#,
+    #[track_caller]
+    fn check(name: &str, ty: &str, origin: Origin) {
+        let kind = if ty.starts_with("(func") { "func" } else { "instance" };
+        let contract = contract(&format!(
+            r#"(component (import "x" {ty}) (export "{name}" ({kind} 0)))"#
+        ));
+        assert_eq!(contract.exports[0].origin, origin, "{name} {ty}");
+        assert_eq!(contract.functions().count() > 0, origin == Origin::Author);
+    }
+    const FAILS: &str = "(result (result (error string)))";
+    let python = format!(r#"(func (param "app-name" string) (param "stub-wasi" bool) {FAILS})"#);
+    let quickjs =
+        format!(r#"(func (param "shim" string) (param "script" string) (param "entry-path" (option string)) {FAILS})"#);
+    let with = |name: &str, function: &str| format!(r#"(instance (export "{name}" {function}))"#);
+    check(
+        "wasi:cli/run@0.2.0",
+        &with("run", "(func (result (result)))"),
+        Origin::Wasi,
     );
-    let origins: Vec<_> = contract.exports.iter().map(|export| export.origin).collect();
-    assert_eq!(origins, [Origin::Wasi, Origin::Toolchain, Origin::Author]);
-    let functions: Vec<_> = contract
-        .functions()
-        .map(|function| function.reference().to_string())
-        .collect();
-    assert_eq!(functions, ["a:b/c#init", "a:b/c#go"]);
+    check("exports", &with("init", &python), Origin::Toolchain);
+    check("init", &quickjs, Origin::Toolchain);
+    // An author's own.
+    check("init", "(func)", Origin::Author);
+    check(
+        "init",
+        r#"(func (param "shim" string) (param "script" string))"#,
+        Origin::Author,
+    );
+    check(
+        "init",
+        &format!(r#"(func (param "name" string) {FAILS})"#),
+        Origin::Author,
+    );
+    check("exports", &with("init", "(func)"), Origin::Author);
+    check("exports", &with("start", &python), Origin::Author);
+    check("start", &quickjs, Origin::Author);
+    check("a:b/c", &with("init", &python), Origin::Author);
+    let two = format!(r#"(instance (export "init" {python}) (export "go" (func)))"#);
+    check("exports", &two, Origin::Author);
+}
+
+#[test]
+fn commands_and_services_are_told_apart() {
+    #[track_caller]
+    fn check(exports: &[&str], command: Option<Wasi>, service: Option<Wasi>) {
+        let export = |name: &&str| format!(r#"(export "{name}" (instance $i))"#);
+        let exports: String = exports.iter().map(export).collect();
+        let contract = contract(&format!(
+            r#"(component (import "i" (instance $i (export "run" (func)))) (import "f" (func $f)) {exports} (export "run" (func $f)))"#
+        ));
+        assert_eq!(
+            (contract.command(), contract.service()),
+            (command, service),
+            "{exports}"
+        );
+        let is_03 = [command, service].contains(&Some(Wasi::V03));
+        assert_eq!(contract.needs_03(), is_03, "{exports}");
+    }
+    check(&[], None, None);
+    check(&["wasi:cli/run@0.2.12"], Some(Wasi::V02), None);
+    check(&["wasi:cli/run@0.3.0"], Some(Wasi::V03), None);
+    check(&["wasi:cli/run@0.3.0", "wasi:cli/run@0.2.4"], Some(Wasi::V03), None);
+    check(&["wasi:http/incoming-handler@0.2.10"], None, Some(Wasi::V02));
+    check(&["wasi:http/handler@0.3.0"], None, Some(Wasi::V03));
+    check(
+        &["wasi:http/handler@0.2.0", "wasi:http/incoming-handler@0.4.0"],
+        None,
+        None,
+    );
+    check(
+        &["wasi:cli/run@0.2.0", "wasi:http/incoming-handler@0.2.0"],
+        Some(Wasi::V02),
+        Some(Wasi::V02),
+    );
+    check(&["my:cli/run@0.2.0", "wasi:cli/runner@0.2.0"], None, None);
+}
+
+#[test]
+fn what_needs_concurrency_is_known() {
+    #[track_caller]
+    fn check(text: &str, expected: bool) {
+        assert_eq!(contract(&format!("(component {text})")).needs_03(), expected, "{text}");
+    }
+    check("", false);
+    check(r#"(import "wasi:cli/environment@0.2.0" (instance))"#, false);
+    check(r#"(import "wasi:cli/environment@0.3.0" (instance))"#, true);
+    check(r#"(import "my:cli/environment@0.3.0" (instance))"#, false);
+    check(r#"(import "f" (func async))"#, true);
+    check(r#"(import "f" (func (param "s" (stream u8))))"#, true);
+    check(r#"(type (future))"#, true);
+    check(r#"(component (core func (canon task.cancel)))"#, true);
+    check(r#"(component (import "f" (func (param "s" (option string)))))"#, false);
 }
 
 #[test]
@@ -184,7 +257,8 @@ fn other_bytes_are_refused() {
     refuse(b"", "NotWasm", "not WebAssembly");
     refuse(b"(component)", "NotWasm", "not WebAssembly");
     refuse(b"#!/bin/sh\n", "NotWasm", "not WebAssembly");
-    refuse(&bytes("(module)"), "CoreModule", "a core module");
+    refuse(&bytes("(module)"), "CoreModule", "the core module exports no function");
+    refuse(b"\0asm\x01\0\0\0\x01", "CoreModule", "at byte");
     refuse(b"\0asm\x0d\0\x01", "MalformedComponent", "at byte");
     refuse(b"\0asm\xff\0\x01\0", "MalformedComponent", "version");
     refuse(&bytes(ADD)[..101], "MalformedComponent", "at byte");

@@ -10,7 +10,7 @@ fn many() -> Contract {
             (type $math (instance (export "add" (func)) (export "centroid" (func))))
             (type $one (instance (export "only" (func))))
             (type $run (instance (export "run" (func))))
-            (type $init (instance (export "init" (func))))
+            (type $init (instance (export "init" (func (param "app-name" string) (result (result (error string)))))))
             (import "m" (instance $m (type $math)))
             (import "o" (instance $o (type $one)))
             (import "r" (instance $r (type $run)))

@@ -10,6 +10,7 @@
 mod call;
 mod components;
 mod contract;
+mod door;
 mod find;
 mod hostile;
 mod json;

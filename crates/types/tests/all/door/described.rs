@@ -1,0 +1,79 @@
+//! Modules with a world of their own, as `wit-bindgen` leaves them.
+
+use propeller_types::{Contract, LiftError, lift};
+use wasmtime::component::Val;
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::run;
+use crate::components::bytes;
+
+const WIT: &str = "package test:described;
+interface texts {
+    record pair { left: string, right: u8 }
+    swap: func(pair: pair) -> tuple<u8, string>;
+}
+world described { export texts; export length: func(text: string) -> u32; }";
+
+/// Allocates by counting up, and never frees.
+const MODULE: &str = r#"(module
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 1024))
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+        (global.get $next) (global.set $next (i32.add (global.get $next) (local.get 3))))
+    (func (export "length") (param i32 i32) (result i32) (local.get 1))
+    (func (export "test:described/texts#swap") (param i32 i32 i32) (result i32)
+        (i32.store8 (i32.const 0) (local.get 2))
+        (i32.store (i32.const 4) (local.get 0))
+        (i32.store (i32.const 8) (local.get 1))
+        (i32.const 0)))"#;
+
+fn module(wit: &str, text: &str) -> Vec<u8> {
+    let mut module = bytes(text);
+    let mut resolve = Resolve::default();
+    let package = resolve.push_source("test.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], None).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    module
+}
+
+#[test]
+fn a_described_world_is_exported() {
+    let module = module(WIT, MODULE);
+    let contract = Contract::read(&module).unwrap();
+    let functions: Vec<_> = contract
+        .functions()
+        .map(|function| format!("{} {function}", function.reference()))
+        .collect();
+    assert_eq!(
+        functions,
+        [
+            "length length: func(text: string) -> u32",
+            "test:described/texts#swap swap: func(pair: pair) -> tuple<u8, string>",
+        ]
+    );
+    run::check(&module, "length", &[Val::String("four".to_owned())], Val::U32(4));
+}
+
+#[test]
+fn a_described_world_that_isnt_there_is_refused() {
+    #[track_caller]
+    fn check(wit: &str, text: &str, words: &str) {
+        let error = lift(&module(wit, text)).unwrap_err();
+        assert!(
+            matches!(error, LiftError::Encode { .. }) && error.to_string().contains(words),
+            "{error}"
+        );
+    }
+    check(WIT, "(module)", "`length`");
+    check(
+        WIT,
+        &MODULE.replace("\"length\") (param i32 i32)", "\"length\") (param i64)"),
+        "length",
+    );
+    check(
+        "package a:b; world w {}",
+        r#"(module (import "env" "foo" (func)))"#,
+        "env",
+    );
+}
