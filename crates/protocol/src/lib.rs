@@ -18,6 +18,7 @@ mod control;
 mod ids;
 mod proplet;
 mod registry;
+pub mod requires;
 mod topic;
 mod wire;
 
