@@ -17,6 +17,7 @@
 
 pub mod cargo;
 mod control_plane;
+pub mod guests;
 mod launch;
 pub mod mosquitto;
 mod port;

@@ -109,7 +109,7 @@ async fn the_typed_example_is_as_its_readme_says() -> Result<()> {
 }
 
 #[tokio::test]
-async fn ambiguous_exports_must_be_qualified() -> Result<()> {
+pub(crate) async fn ambiguous_exports_must_be_qualified() -> Result<()> {
     let ambiguous = load("ambiguous").await?;
     let error = failure(&ambiguous, "greet", json!([])).await?;
     assert_eq!(error.reason(), "AmbiguousExport");
@@ -123,7 +123,7 @@ async fn ambiguous_exports_must_be_qualified() -> Result<()> {
 }
 
 #[tokio::test]
-async fn greedy_imports_are_named_before_anything_runs() -> Result<()> {
+pub(crate) async fn greedy_imports_are_named_before_anything_runs() -> Result<()> {
     let error = load("greedy").await.err().context("it was prepared")?;
     let error = error.downcast::<PrepareError>()?;
     assert_eq!(error.reason(), "UnknownImport");
@@ -135,7 +135,7 @@ async fn greedy_imports_are_named_before_anything_runs() -> Result<()> {
 }
 
 #[tokio::test]
-async fn hoard_is_out_of_memory_and_disturbs_nobody() -> Result<()> {
+pub(crate) async fn hoard_is_out_of_memory_and_disturbs_nobody() -> Result<()> {
     let (engine, mebibytes) = (engine()?, |n: u32| json!([n]));
     let hoard = load_in(&engine, "hoard").await?;
     let modest = call(&hoard, "hoard", mebibytes(8)).await?;
@@ -162,7 +162,7 @@ async fn hoard_is_out_of_memory_and_disturbs_nobody() -> Result<()> {
 
 /// The test's own environment isn't empty, its files exist, and somebody listens.
 #[tokio::test]
-async fn peek_sees_nothing() -> Result<()> {
+pub(crate) async fn peek_sees_nothing() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?.to_string();
@@ -180,7 +180,7 @@ async fn peek_sees_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn sleep_ends_at_its_deadline_and_on_cancel() -> Result<()> {
+pub(crate) async fn sleep_ends_at_its_deadline_and_on_cancel() -> Result<()> {
     let hour = json!([3_600_000]);
     ends_at_its_deadline("sleep", "sleep", hour.clone()).await?;
     ends_on_cancel("sleep", "sleep", hour).await?;
@@ -191,13 +191,13 @@ async fn sleep_ends_at_its_deadline_and_on_cancel() -> Result<()> {
 }
 
 #[tokio::test]
-async fn spin_ends_at_its_deadline_and_on_cancel() -> Result<()> {
+pub(crate) async fn spin_ends_at_its_deadline_and_on_cancel() -> Result<()> {
     ends_at_its_deadline("spin", "spin", json!([])).await?;
     ends_on_cancel("spin", "spin", json!([])).await
 }
 
 #[tokio::test]
-async fn task_context_is_the_invocations() -> Result<()> {
+pub(crate) async fn task_context_is_the_invocations() -> Result<()> {
     let identity = call(&load("task-context").await?, "identify", json!([]))
         .await?
         .result?;
@@ -209,7 +209,7 @@ async fn task_context_is_the_invocations() -> Result<()> {
 }
 
 #[tokio::test]
-async fn trap_shows_its_functions() -> Result<()> {
+pub(crate) async fn trap_shows_its_functions() -> Result<()> {
     let error = failure(&load("trap").await?, "trap", json!([])).await?;
     let InvokeError::Trap { message, backtrace } = error else {
         anyhow::bail!("not a trap: {error}")

@@ -3,6 +3,7 @@
 mod boundaries;
 mod bus;
 mod cli;
+mod guests;
 mod harness;
 mod host;
 mod operator;

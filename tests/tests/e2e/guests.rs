@@ -1,0 +1,46 @@
+//! Every guest of `components/` has a test. One without an entry here doesn't compile; `components/README.md` says how to add one.
+
+use std::any::type_name;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use propeller_tests::guests::Guest;
+
+use crate::host;
+
+/// The test that shows what the guest is for.
+fn test_of(guest: Guest) -> &'static str {
+    match guest {
+        Guest::Ambiguous => name(host::ambiguous_exports_must_be_qualified),
+        Guest::Greedy => name(host::greedy_imports_are_named_before_anything_runs),
+        Guest::Hoard => name(host::hoard_is_out_of_memory_and_disturbs_nobody),
+        Guest::Peek => name(host::peek_sees_nothing),
+        Guest::Sleep => name(host::sleep_ends_at_its_deadline_and_on_cancel),
+        Guest::Spin => name(host::spin_ends_at_its_deadline_and_on_cancel),
+        Guest::TaskContext => name(host::task_context_is_the_invocations),
+        Guest::Trap => name(host::trap_shows_its_functions),
+    }
+}
+
+/// A function's path below this crate, which is how the test runner calls it.
+fn name<Test: FnOnce() -> Result<()>>(_: Test) -> &'static str {
+    let path = type_name::<Test>();
+    path.split_once("::").map_or(path, |(_crate, name)| name)
+}
+
+/// The compiler sees that there is a function. Only the runner knows whether it runs it.
+#[test]
+fn every_guest_has_a_test_that_runs() -> Result<()> {
+    let listed = Command::new(std::env::current_exe()?)
+        .args(["--list", "--format", "terse"])
+        .output()?;
+    let listed = String::from_utf8(listed.stdout)?;
+    for guest in Guest::ALL {
+        let test = test_of(guest);
+        ensure!(
+            listed.lines().any(|line| line.strip_suffix(": test") == Some(test)),
+            "{guest:?}: {test} isn't a test"
+        );
+    }
+    Ok(())
+}
