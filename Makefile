@@ -1,10 +1,13 @@
 # The same verbs for people and for CI. On a fresh Debian machine, Rust (rustup) and Go are all that must be there: `setup` installs the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint gen setup guest-target control-plane guests programs
+.PHONY: help demo test fmt lint gen fuzz setup guest-target control-plane guests programs
 
 CARGO := cargo
 # Members that are built for wasm32-wasip2 only. `cargo guests` (.cargo/config.toml) selects them the same way.
 GUESTS := --workspace --exclude 'propeller-*' --target wasm32-wasip2
+
+FUZZ_TARGETS := component json manifest wave
+FUZZ_SECONDS ?= 600
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +33,14 @@ lint: guest-target ## Formatting, clippy, and cargo-deny where it is installed; 
 gen: ## Write the CRDs and the golden messages anew from the Rust types
 	$(CARGO) run --locked -q --bin propeller-operator -- crds operator/crds
 	PROPELLER_GEN=1 $(CARGO) test --locked -q -p propeller-protocol
+
+# The versions that are shipped are those that are fuzzed, so the lock file is the workspace's. There is no unsafe code for a sanitizer to watch.
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (600); needs nightly Rust and cargo-fuzz
+	cp Cargo.lock fuzz/Cargo.lock
+	cd fuzz && for target in $(FUZZ_TARGETS); do \
+		$(CARGO) +nightly fuzz run --sanitizer none $$target \
+			-- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 || exit; \
+	done
 
 setup: ## Install or build what is missing: the guests' target, Mosquitto, docker-registry, the control plane
 	@scripts/setup

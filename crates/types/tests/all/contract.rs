@@ -98,7 +98,9 @@ fn what_cant_be_called_is_listed() {
                 (export "keep" (func (param "name" string) (param "blobs" (list (own $blob)))))
                 (export "feed" (func async (param "s" (stream u8)) (param "f" (future))))
                 (export "wait" (func async (param "n" u32)))
-                (export "log" (func (param "e" error-context)))))
+                (export "log" (func (param "e" error-context)))
+                (export "count" (func (result (map string u8))))
+                (export "pack" (func (param "key" (option (list u8 4)))))))
             (import "i" (instance $i (type $t)))
             (export "a:b/c" (instance $i)))"#,
     );
@@ -140,6 +142,14 @@ fn what_cant_be_called_is_listed() {
             (
                 "log: func(e: error-context)",
                 &*format!("parameter `e` (error-context): an error context {only}")
+            ),
+            (
+                "count: func() -> map<string, u8>",
+                &*format!("the result (map<string, u8>): a map {only}")
+            ),
+            (
+                "pack: func(key: option<list<u8, 4>>)",
+                &*format!("parameter `key` (option<list<u8, 4>>): a list of fixed length {only}")
             ),
         ]
     );

@@ -5,6 +5,12 @@ use serde_json::Value;
 
 use crate::components::{ADD, bytes, contract, exporting_values, name};
 
+/// A core module that becomes a component.
+const FLAT: &str = r#"(module
+    (memory (export "memory") 1)
+    (func (export "_initialize"))
+    (func (export "add") (param $a i32) (param $b i64) (result f32) unreachable))"#;
+
 /// Whatever can be read can also be shown and called with its own examples.
 fn exercise(bytes: &[u8]) {
     let contract = match Contract::read(bytes) {
@@ -30,7 +36,7 @@ fn exercise(bytes: &[u8]) {
 
 #[test]
 fn cut_and_changed_bytes_are_survived() {
-    for whole in [bytes(ADD), bytes(&exporting_values())] {
+    for whole in [bytes(ADD), bytes(&exporting_values()), bytes(FLAT)] {
         for end in 0..whole.len() {
             exercise(&whole[..end]);
         }

@@ -14,5 +14,6 @@ mod door;
 mod find;
 mod hostile;
 mod json;
+mod property;
 mod refused;
 mod wave;
