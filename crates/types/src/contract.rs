@@ -19,6 +19,9 @@ pub struct Contract {
     /// Definitions of the named types that functions exported by the world itself mention, as WIT text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<String>,
+    /// Whether anything in the component needs the component model's async features; see [`Self::needs_03`].
+    #[serde(skip)]
+    pub(crate) is_concurrent: bool,
 }
 
 /// One thing that a component imports.
@@ -72,6 +75,17 @@ pub enum Origin {
     Toolchain,
 }
 
+/// A generation of WASI. The later one counts as the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Wasi {
+    /// Any 0.2.
+    #[serde(rename = "0.2")]
+    V02,
+    /// Any 0.3, which is made of async functions.
+    #[serde(rename = "0.3")]
+    V03,
+}
+
 impl Contract {
     /// Reads the world of the component in `bytes`.
     ///
@@ -101,6 +115,37 @@ impl Contract {
         self.all_functions()
             .filter(|(_, origin)| *origin == Origin::Author)
             .map(|(function, _)| function)
+    }
+
+    /// Which `wasi:cli/run` it exports, if it's a program with a beginning and an end; 0.3 if it exports both.
+    pub fn command(&self) -> Option<Wasi> {
+        self.exports_interface("wasi:cli/run@0.2.", "wasi:cli/run@0.3.")
+    }
+
+    /// Which handler of HTTP requests it exports: `wasi:http/incoming-handler` of 0.2 or `wasi:http/handler` of 0.3; 0.3 if
+    /// it exports both.
+    pub fn service(&self) -> Option<Wasi> {
+        self.exports_interface("wasi:http/incoming-handler@0.2.", "wasi:http/handler@0.3.")
+    }
+
+    /// Whether only an engine with the component model's concurrency can run it: it imports or exports an interface of
+    /// WASI 0.3, or has async functions, streams, futures or error contexts anywhere, nested components included. An engine
+    /// without is faster, and runs everything else.
+    pub fn needs_03(&self) -> bool {
+        let imports = self.imports.iter().map(|import| &import.name);
+        let exports = self.exports.iter().map(|export| &export.name);
+        let is_03 = |name: &String| name.starts_with("wasi:") && name.contains("@0.3.");
+        self.is_concurrent || imports.chain(exports).any(is_03)
+    }
+
+    fn exports_interface(&self, of_02: &str, of_03: &str) -> Option<Wasi> {
+        let generation = |export: &Export| match &export.name {
+            _ if export.kind != Kind::Interface => None,
+            name if name.starts_with(of_03) => Some(Wasi::V03),
+            name if name.starts_with(of_02) => Some(Wasi::V02),
+            _ => None,
+        };
+        self.exports.iter().filter_map(generation).max()
     }
 
     /// Every exported function and whose it is.

@@ -20,31 +20,45 @@ use crate::{
 /// us all of it; contracts of real components take some kilobytes.
 const MAX_CONTRACT: usize = 16 << 20;
 
+/// What WASI 0.3 is made of. A component that is valid without these can run in an engine that hasn't got them.
+const CONCURRENCY: WasmFeatures = WasmFeatures::CM_ASYNC
+    .union(WasmFeatures::CM_ASYNC_STACKFUL)
+    .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
+    .union(WasmFeatures::CM_THREADING)
+    .union(WasmFeatures::CM_ERROR_CONTEXT);
+
 /// The outside of a component that was found valid.
 pub(crate) struct World {
     types: Types,
     imports: Vec<String>,
     exports: Vec<String>,
+    is_concurrent: bool,
 }
 
 impl World {
     /// Validates everything but function bodies. Every proposal is allowed: whether the engine has it is the engine's
-    /// to say.
+    /// to say. A second validator, which gives up at the first use of concurrency, tells whether there is any: it knows every
+    /// place where that can be, builtins and nested components too.
     ///
     /// The validator bounds what hostile bytes can ask for: types are at most 100 deep, and all types of the outside
     /// together at most a million nodes.
     pub(crate) fn validate(bytes: &[u8]) -> Result<Self, ReadError> {
         let mut validator = Validator::new_with_features(WasmFeatures::all());
+        let mut without_concurrency = Some(Validator::new_with_features(
+            WasmFeatures::all().difference(CONCURRENCY),
+        ));
         let (mut imports, mut exports) = (Vec::new(), Vec::new());
         let mut depth = 1_usize;
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(malformed)?;
+            without_concurrency.take_if(|validator| validator.payload(&payload).is_err());
             match validator.payload(&payload).map_err(malformed)? {
                 ValidPayload::End(types) if depth == 1 => {
                     return Ok(Self {
                         types,
                         imports,
                         exports,
+                        is_concurrent: without_concurrency.is_none(),
                     });
                 }
                 ValidPayload::End(_) => depth -= 1,
@@ -111,6 +125,7 @@ impl World {
             imports: self.imported().map(import).collect(),
             exports,
             types,
+            is_concurrent: self.is_concurrent,
         })
     }
 

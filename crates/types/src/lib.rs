@@ -30,7 +30,7 @@ mod text;
 pub mod wave;
 mod wit_type;
 
-pub use contract::{Contract, Export, Import, Kind, Origin};
+pub use contract::{Contract, Export, Import, Kind, Origin, Wasi};
 pub use error::{ArgsError, ReadError, UnsupportedValue};
 pub use find::FindError;
 pub use function::{Function, Param};
