@@ -1,4 +1,4 @@
-//! Why a call didn't return a value.
+//! Why a run came to nothing.
 
 use propeller_api::Memory;
 use propeller_types::{ArgsError, FindError};
@@ -14,7 +14,7 @@ const MESSAGE_BYTES: usize = 256;
 /// Bytes of a backtrace that are kept. Names are chosen by the guest, so the number of frames bounds nothing.
 const BACKTRACE_BYTES: usize = 4 << 10;
 
-/// Why a call didn't return a value. Each has a stable [`reason`](Self::reason) that the control plane decides by.
+/// Why a call returned no value, a program didn't end by itself, or a service doesn't serve. Each has a stable [`reason`](Self::reason) that the control plane decides by.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InvokeError {
     /// The function isn't there, or the name means several.
@@ -23,6 +23,12 @@ pub enum InvokeError {
     /// The arguments don't fit the function.
     #[error(transparent)]
     Args(#[from] ArgsError),
+    /// It was to be run as a program.
+    #[error("the component is not a program: it doesn't export wasi:cli/run; call one of its functions instead")]
+    NotACommand,
+    /// It was to serve HTTP.
+    #[error("the component is not a service: it exports neither wasi:http/incoming-handler@0.2 nor wasi:http/handler@0.3")]
+    NotAService,
     /// The function returned the `err` of its `result`.
     #[error("the function returned an error{}", value.as_ref().map(shown).unwrap_or_default())]
     ErrResult {
@@ -49,14 +55,14 @@ pub enum InvokeError {
         /// Bytes allowed over all its memories and tables.
         limit: u64,
     },
-    /// The call took longer than it may.
-    #[error("the call did not end within {} s; raise activeDeadlineSeconds", deadline.as_secs_f64())]
+    /// It took longer than it may.
+    #[error("it did not end within {} s; raise activeDeadlineSeconds", deadline.as_secs_f64())]
     DeadlineExceeded {
         /// How long it may take.
         deadline: std::time::Duration,
     },
-    /// The call was stopped from outside.
-    #[error("the call was cancelled")]
+    /// It was stopped from outside.
+    #[error("it was cancelled")]
     Cancelled,
     /// The result is larger than a report carries.
     #[error("the result is larger than {limit} bytes of JSON; return less, or store it and return where")]
@@ -65,7 +71,7 @@ pub enum InvokeError {
         limit: usize,
     },
     /// The host failed, not the guest: it has no memory or address space left, for instance.
-    #[error("the host failed to run the call: {detail}")]
+    #[error("the host failed to run it: {detail}")]
     Host {
         /// What happened.
         detail: String,
@@ -78,6 +84,8 @@ impl InvokeError {
         match self {
             Self::Find(error) => error.reason(),
             Self::Args(error) => error.reason(),
+            Self::NotACommand => "NotACommand",
+            Self::NotAService => "NotAService",
             Self::ErrResult { .. } => "ErrResult",
             Self::Trap { .. } => "Trap",
             Self::Exited { .. } => "Exited",

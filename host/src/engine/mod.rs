@@ -18,17 +18,18 @@
 mod executor;
 mod failure;
 mod grants;
-mod invoke;
 mod linker;
 mod memory;
-mod output;
 mod prepare;
+mod run;
 mod sandbox;
 mod shelf;
 mod state;
+mod stdio;
 #[cfg(test)]
 mod tests;
 mod ticker;
+mod traffic;
 
 use std::{error::Error, io, num::NonZeroUsize, sync::Arc, thread};
 
@@ -37,10 +38,10 @@ use wasmtime::component::Linker;
 
 pub use failure::InvokeError;
 pub use grants::Granted;
-pub use invoke::{Figures, Invocation, Outcome, Returned};
-pub use output::Output;
 pub use prepare::{PrepareError, Prepared};
+pub use run::{Exit, Figures, Invocation, Outcome, Program, Returned};
 pub use sandbox::{Limits, Sandbox, TaskContext};
+pub use stdio::{Line, LineLimits, LineReader, Lines, Stdio, Stream, lines};
 
 use executor::Executor;
 use shelf::Shelf;

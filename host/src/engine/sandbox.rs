@@ -1,10 +1,10 @@
-//! What any run gets, whatever it runs: bounds, identity, grants, where its output goes, and how to end it.
+//! What any run gets, whatever it runs: bounds, identity, grants, input and output, and how to end it.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Granted, Output};
+use super::{Granted, Stdio};
 
 /// The walls around one run.
 #[derive(Debug, Clone)]
@@ -15,13 +15,13 @@ pub struct Sandbox {
     pub task: TaskContext,
     /// What it may reach.
     pub grants: Granted,
-    /// Where its standard output and error go.
-    pub output: Output,
+    /// Where its standard input comes from, and its standard output and error go.
+    pub stdio: Stdio,
     /// Cancel this to end the run, wherever it is.
     pub cancel: CancellationToken,
 }
 
-/// Bounds of one call.
+/// Bounds of one run. Of a service, memory and result are those of each instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes over all memories and tables of the instance together.

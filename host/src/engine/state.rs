@@ -3,7 +3,7 @@
 use wasmtime::{Store, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{Sandbox, TaskContext, memory::MemoryBound};
+use super::{Sandbox, TaskContext, memory::MemoryBound, traffic::Traffic};
 
 /// Handles to host objects (streams, timers, files) that a guest may hold at one time. They live in the host's memory, not in the guest's.
 const HANDLES: usize = 10_000;
@@ -15,14 +15,15 @@ const HOST_CALL_BYTES: usize = 1 << 20;
 pub(super) struct State {
     pub(super) task: TaskContext,
     pub(super) memory: MemoryBound,
+    pub(super) traffic: Traffic,
     wasi: WasiCtx,
     handles: ResourceTable,
 }
 
 impl State {
-    /// A fresh store with the bounds of `sandbox`, ready to instantiate in.
-    pub(super) fn store(engine: &wasmtime::Engine, sandbox: &Sandbox) -> Store<Self> {
-        let mut store = Store::new(engine, Self::new(sandbox));
+    /// A fresh store with the bounds of `sandbox`, ready to instantiate in. `argv` is what the guest sees as its arguments.
+    pub(super) fn store(engine: &wasmtime::Engine, sandbox: &Sandbox, argv: &[String]) -> Store<Self> {
+        let mut store = Store::new(engine, Self::new(sandbox, argv));
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
@@ -36,14 +37,16 @@ impl State {
         store
     }
 
-    fn new(sandbox: &Sandbox) -> Self {
+    fn new(sandbox: &Sandbox, argv: &[String]) -> Self {
+        let traffic = Traffic::default();
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(HANDLES);
         Self {
             task: sandbox.task.clone(),
             memory: MemoryBound::new(sandbox.limits.memory),
-            wasi: nothing_granted(sandbox),
+            wasi: nothing_granted(sandbox, argv, &traffic),
             handles,
+            traffic,
         }
     }
 }
@@ -51,10 +54,11 @@ impl State {
 /// A WASI with clocks and randomness, and without environment, arguments, input, files and network.
 ///
 /// All of that is off unless it's asked for; the sockets are said again because they are what would hurt most.
-fn nothing_granted(sandbox: &Sandbox) -> WasiCtx {
+fn nothing_granted(sandbox: &Sandbox, argv: &[String], traffic: &Traffic) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-    sandbox.output.connect(&mut wasi);
+    sandbox.stdio.connect(&mut wasi, traffic);
+    wasi.args(argv);
     wasi.build()
 }
 

@@ -11,7 +11,7 @@ use super::{
     chain::{chain, clip},
     limits::Limits,
 };
-use crate::engine::{self, Figures, InvokeError, PrepareError};
+use crate::engine::{self, Figures, InvokeError, PrepareError, Returned};
 
 /// Why an attempt is ended before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub struct Run {
     pub figures: Figures,
 }
 
-impl From<engine::Outcome> for Run {
-    fn from(outcome: engine::Outcome) -> Self {
+impl From<engine::Outcome<Returned>> for Run {
+    fn from(outcome: engine::Outcome<Returned>) -> Self {
         let result = outcome.result.map(|returned| returned.json().cloned());
         Self {
             result: result.map_err(RunError::Invoke),
@@ -87,8 +87,10 @@ impl Run {
 pub fn outcome(run: Run, limits: &Limits, why: Option<Why>) -> Outcome {
     let usage = Usage {
         wall_millis: u64::try_from(run.figures.wall.as_millis()).unwrap_or(u64::MAX),
+        cpu_millis: u64::try_from(run.figures.cpu.as_millis()).unwrap_or(u64::MAX),
         peak_memory_bytes: run.figures.peak_memory,
-        ..Usage::default()
+        bytes_in: run.figures.bytes_in,
+        bytes_out: run.figures.bytes_out,
     };
     match run.result {
         Ok(results) => Outcome::Completed { results, usage },

@@ -21,7 +21,7 @@ use super::{
     limits::Limits,
     outcome::{Run, RunError, Why, outcome},
 };
-use crate::engine::{self, Engine, Granted, Invocation, Output, Prepared, Sandbox, TaskContext};
+use crate::engine::{self, Engine, Granted, Invocation, Prepared, Sandbox, Stdio, TaskContext};
 
 /// Runs attempts.
 pub struct Supervisor {
@@ -168,7 +168,7 @@ fn invocation(
             attempt,
         },
         grants: Granted::default(),
-        output: Output::Discard,
+        stdio: Stdio::Discard,
         cancel,
     };
     Invocation {

@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use propeller_api::Task;
 use propeller_host::engine::{
-    Engine, EngineConfig, Figures, Granted, Invocation, InvokeError, Limits, Outcome, Output, PrepareError, Prepared,
-    Sandbox, TaskContext,
+    Engine, EngineConfig, Figures, Granted, Invocation, InvokeError, Limits, Outcome, PrepareError, Prepared, Returned,
+    Sandbox, Stdio, TaskContext,
 };
 use propeller_tests::{PATIENCE, cargo};
 use serde_json::{Value, json};
@@ -258,13 +258,13 @@ fn invocation(function: &str, args: Value) -> Result<Invocation> {
                 attempt: 3,
             },
             grants: Granted::default(),
-            output: Output::Discard,
+            stdio: Stdio::Discard,
             cancel: CancellationToken::new(),
         },
     })
 }
 
-async fn call(guest: &Prepared, function: &str, args: Value) -> Result<Outcome> {
+async fn call(guest: &Prepared, function: &str, args: Value) -> Result<Outcome<Returned>> {
     Ok(guest.invoke(invocation(function, args)?).await)
 }
 
@@ -272,7 +272,7 @@ async fn failure(guest: &Prepared, function: &str, args: Value) -> Result<Invoke
     call(guest, function, args).await?.result.err().context("it returned")
 }
 
-async fn call_of(guest: &Prepared, task: &Path) -> Result<Outcome> {
+async fn call_of(guest: &Prepared, task: &Path) -> Result<Outcome<Returned>> {
     let task: Task = serde_saphyr::from_str(&std::fs::read_to_string(task)?)?;
     let wanted = task.spec.call.context("the Task has a call")?;
     call(guest, &wanted.function, wanted.args).await

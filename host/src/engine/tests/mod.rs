@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engine, EngineConfig, Granted, Invocation, InvokeError, Limits, Outcome, Output, PrepareError, Prepared, Sandbox,
+    Engine, EngineConfig, Granted, Invocation, InvokeError, Limits, Outcome, PrepareError, Prepared, Returned, Sandbox, Stdio,
     TaskContext,
 };
 
@@ -64,14 +64,14 @@ fn invocation(function: &str, args: Value) -> Invocation {
                 attempt: 1,
             },
             grants: Granted::default(),
-            output: Output::Discard,
+            stdio: Stdio::Discard,
             cancel: CancellationToken::new(),
         },
     }
 }
 
 /// Call a function of a component in an engine of its own.
-async fn call(wat: &str, function: &str, args: Value) -> Outcome {
+async fn call(wat: &str, function: &str, args: Value) -> Outcome<Returned> {
     load(&engine(), wat)
         .await
         .unwrap()

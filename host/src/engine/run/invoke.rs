@@ -1,6 +1,6 @@
 //! One call of one export in a fresh instance.
 
-use std::time::{Duration, Instant};
+use std::io;
 
 use propeller_types::{Function, FunctionRef, UnsupportedValue, json, wave};
 use serde_json::Value;
@@ -9,7 +9,8 @@ use wasmtime::{
     component::{ComponentExportIndex, Type, Val, types::ComponentItem},
 };
 
-use super::{InvokeError, Limits, Prepared, Sandbox, state::State};
+use super::{Life, Outcome};
+use crate::engine::{InvokeError, Limits, Prepared, Sandbox, state::State, traffic::Traffic};
 
 /// What to call, for whom, and with which bounds.
 #[derive(Debug, Clone)]
@@ -21,24 +22,6 @@ pub struct Invocation {
     pub args: Value,
     /// The walls around it.
     pub sandbox: Sandbox,
-}
-
-/// How a call ended, and what it used.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// The value, or why there is none.
-    pub result: Result<Returned, InvokeError>,
-    /// What it used, however it ended.
-    pub figures: Figures,
-}
-
-/// What a call used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// From when its turn came to its end, waiting inside included.
-    pub wall: Duration,
-    /// Most bytes that its memories and tables held together.
-    pub peak_memory: u64,
 }
 
 /// What a function returned. The `ok` of a `result` is taken out of it.
@@ -63,35 +46,16 @@ impl Returned {
 
 impl Prepared {
     /// Call a function in an instance of its own, on the engine's threads. Dropping the future ends the call too.
-    pub async fn invoke(&self, invocation: Invocation) -> Outcome {
-        let run = run(self.clone(), invocation);
-        self.engine()
-            .executor()
-            .run(run)
-            .await
-            .unwrap_or_else(|failure| Outcome {
-                result: Err(InvokeError::host(failure)),
-                figures: Figures::default(),
-            })
+    pub async fn invoke(&self, invocation: Invocation) -> Outcome<Returned> {
+        self.drive(run(self.clone(), invocation)).await
     }
 }
 
-/// The whole life of an instance. Which of the three ends comes first decides, and the others are dropped with the store.
-async fn run(prepared: Prepared, invocation: Invocation) -> Outcome {
-    let start = Instant::now();
-    let mut store = State::store(prepared.pre().engine(), &invocation.sandbox);
-    let deadline = invocation.sandbox.limits.deadline;
-    let result = tokio::select! {
-        biased;
-        () = invocation.sandbox.cancel.cancelled() => Err(InvokeError::Cancelled),
-        () = tokio::time::sleep(deadline) => Err(InvokeError::DeadlineExceeded { deadline }),
-        result = call(&prepared, &mut store, &invocation) => result,
-    };
-    let figures = Figures {
-        wall: start.elapsed(),
-        peak_memory: store.data().memory.peak(),
-    };
-    Outcome { result, figures }
+async fn run(prepared: Prepared, invocation: Invocation) -> Outcome<Returned> {
+    let sandbox = &invocation.sandbox;
+    let mut life = Life::begin(&prepared, sandbox, &[]);
+    let result = life.end(sandbox, |store| call(&prepared, store, &invocation)).await;
+    life.outcome(result)
 }
 
 /// Nothing of the guest runs before name and arguments are known to be right.
@@ -101,6 +65,8 @@ async fn call(prepared: &Prepared, store: &mut Store<State>, invocation: &Invoca
     function.argument_types()?;
     let export = Export::of(prepared, function)?;
     let args: Vec<Val> = json::args_to_values(&export.params, &invocation.args)?;
+    let traffic = store.data().traffic.clone();
+    traffic.gave(text_bytes(&invocation.args));
 
     let instance = prepared.pre().instantiate_async(&mut *store).await;
     let instance = instance.map_err(|error| InvokeError::from_instantiation(&error, store.data(), limits))?;
@@ -110,7 +76,7 @@ async fn call(prepared: &Prepared, store: &mut Store<State>, invocation: &Invoca
     let mut results = vec![Val::Bool(false); export.results];
     let end = callee.call_async(&mut *store, &args, &mut results).await;
     end.map_err(|error| InvokeError::from_guest(&error, store.data(), limits))?;
-    returned(results.pop(), limits)
+    returned(results.pop(), limits, &traffic)
 }
 
 /// A function as the compiled component has it.
@@ -150,29 +116,52 @@ fn missing(function: &Function) -> InvokeError {
     ))
 }
 
-fn returned(value: Option<Val>, limits: &Limits) -> Result<Returned, InvokeError> {
+fn returned(value: Option<Val>, limits: &Limits, traffic: &Traffic) -> Result<Returned, InvokeError> {
     match value {
         Some(Val::Result(Err(error))) => Err(InvokeError::ErrResult {
-            value: bounded(error.as_deref(), limits)?,
+            value: bounded(error.as_deref(), limits, traffic)?,
         }),
-        Some(Val::Result(Ok(ok))) => keep(ok.map(|ok| *ok), limits),
-        value => keep(value, limits),
+        Some(Val::Result(Ok(ok))) => keep(ok.map(|ok| *ok), limits, traffic),
+        value => keep(value, limits, traffic),
     }
 }
 
-fn keep(value: Option<Val>, limits: &Limits) -> Result<Returned, InvokeError> {
+fn keep(value: Option<Val>, limits: &Limits, traffic: &Traffic) -> Result<Returned, InvokeError> {
     Ok(Returned {
-        json: bounded(value.as_ref(), limits)?,
+        json: bounded(value.as_ref(), limits, traffic)?,
         value,
     })
 }
 
 /// The value as JSON, if its text isn't too long.
-fn bounded(value: Option<&Val>, limits: &Limits) -> Result<Option<Value>, InvokeError> {
+fn bounded(value: Option<&Val>, limits: &Limits, traffic: &Traffic) -> Result<Option<Value>, InvokeError> {
     let Some(value) = value else { return Ok(None) };
     let json = json::from_value(value).map_err(|error: UnsupportedValue| InvokeError::host(error))?;
-    if json.to_string().len() > limits.result {
+    let bytes = text_bytes(&json);
+    if bytes > limits.result {
         return Err(InvokeError::ResultTooLarge { limit: limits.result });
     }
+    traffic.took(bytes);
     Ok(Some(json))
+}
+
+/// Length of a value's JSON text, without making the text.
+fn text_bytes(value: &Value) -> usize {
+    struct Length(usize);
+
+    impl io::Write for Length {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut length = Length(0);
+    // A writer that never fails, and a value that is JSON already.
+    let _ = serde_json::to_writer(&mut length, value);
+    length.0
 }
