@@ -36,7 +36,7 @@ use propeller_api::Digest;
 use wasmtime::component::Linker;
 
 pub use failure::InvokeError;
-pub use grants::Granted;
+pub use grants::{Allowed, Granted, Policy, Refused, Root};
 pub use invoke::{Figures, Invocation, Outcome, Returned};
 pub use output::Output;
 pub use prepare::{PrepareError, Prepared};

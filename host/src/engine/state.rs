@@ -3,7 +3,7 @@
 use wasmtime::{Store, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{Sandbox, TaskContext, memory::MemoryBound};
+use super::{Granted, Sandbox, TaskContext, memory::MemoryBound};
 
 /// Handles to host objects (streams, timers, files) that a guest may hold at one time. They live in the host's memory, not in the guest's.
 const HANDLES: usize = 10_000;
@@ -15,6 +15,7 @@ const HOST_CALL_BYTES: usize = 1 << 20;
 pub(super) struct State {
     pub(super) task: TaskContext,
     pub(super) memory: MemoryBound,
+    pub(super) granted: Granted,
     wasi: WasiCtx,
     handles: ResourceTable,
 }
@@ -42,20 +43,27 @@ impl State {
         Self {
             task: sandbox.task.clone(),
             memory: MemoryBound::new(sandbox.limits.memory),
-            wasi: nothing_granted(sandbox),
+            wasi: context(sandbox),
+            granted: sandbox.grants.clone(),
             handles,
         }
     }
 }
 
-/// A WASI with clocks and randomness, and without environment, arguments, input, files and network.
+/// A WASI with clocks and randomness, and what was granted.
 ///
-/// All of that is off unless it's asked for; the sockets are said again because they are what would hurt most.
-fn nothing_granted(sandbox: &Sandbox) -> WasiCtx {
+/// All else is off unless it's asked for; the sockets are said again because they are what would hurt most.
+fn context(sandbox: &Sandbox) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     sandbox.output.connect(&mut wasi);
-    wasi.build()
+    let Some(granted) = sandbox.grants.capabilities() else {
+        return wasi.build();
+    };
+    wasi.envs(&granted.env);
+    let mut wasi = wasi.build();
+    *wasi.filesystem() = granted.directories.clone();
+    wasi
 }
 
 impl WasiView for State {
