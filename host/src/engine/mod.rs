@@ -37,7 +37,7 @@ use propeller_api::Digest;
 use wasmtime::component::Linker;
 
 pub use failure::InvokeError;
-pub use grants::Granted;
+pub use grants::{Allowed, Granted, Policy, Refused, Root};
 pub use prepare::{PrepareError, Prepared};
 pub use run::{Exit, Figures, Invocation, Outcome, Program, Returned};
 pub use sandbox::{Limits, Sandbox, TaskContext};

@@ -3,7 +3,7 @@
 use wasmtime::{Store, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::{Sandbox, TaskContext, memory::MemoryBound, traffic::Traffic};
+use super::{Granted, Sandbox, TaskContext, memory::MemoryBound, traffic::Traffic};
 
 /// Handles to host objects (streams, timers, files) that a guest may hold at one time. They live in the host's memory, not in the guest's.
 const HANDLES: usize = 10_000;
@@ -16,6 +16,7 @@ pub(super) struct State {
     pub(super) task: TaskContext,
     pub(super) memory: MemoryBound,
     pub(super) traffic: Traffic,
+    pub(super) granted: Granted,
     wasi: WasiCtx,
     handles: ResourceTable,
 }
@@ -44,22 +45,29 @@ impl State {
         Self {
             task: sandbox.task.clone(),
             memory: MemoryBound::new(sandbox.limits.memory),
-            wasi: nothing_granted(sandbox, argv, &traffic),
+            wasi: context(sandbox, argv, &traffic),
+            granted: sandbox.grants.clone(),
             handles,
             traffic,
         }
     }
 }
 
-/// A WASI with clocks and randomness, and without environment, arguments, input, files and network.
+/// A WASI with clocks and randomness, and what was granted.
 ///
-/// All of that is off unless it's asked for; the sockets are said again because they are what would hurt most.
-fn nothing_granted(sandbox: &Sandbox, argv: &[String], traffic: &Traffic) -> WasiCtx {
+/// All else is off unless it's asked for; the sockets are said again because they are what would hurt most.
+fn context(sandbox: &Sandbox, argv: &[String], traffic: &Traffic) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     sandbox.stdio.connect(&mut wasi, traffic);
     wasi.args(argv);
-    wasi.build()
+    let Some(granted) = sandbox.grants.capabilities() else {
+        return wasi.build();
+    };
+    wasi.envs(&granted.env);
+    let mut wasi = wasi.build();
+    *wasi.filesystem() = granted.directories.clone();
+    wasi
 }
 
 impl WasiView for State {

@@ -257,59 +257,6 @@ fn what_needs_concurrency_is_known() {
 }
 
 #[test]
-fn commands_and_services_are_told_apart() {
-    #[track_caller]
-    fn check(exports: &[&str], command: Option<Wasi>, service: Option<Wasi>) {
-        let export = |name: &&str| format!(r#"(export "{name}" (instance $i))"#);
-        let exports: String = exports.iter().map(export).collect();
-        let contract = contract(&format!(
-            r#"(component (import "i" (instance $i (export "run" (func)))) (import "f" (func $f)) {exports} (export "run" (func $f)))"#
-        ));
-        assert_eq!(
-            (contract.command(), contract.service()),
-            (command, service),
-            "{exports}"
-        );
-        let is_03 = [command, service].contains(&Some(Wasi::V03));
-        assert_eq!(contract.needs_03(), is_03, "{exports}");
-    }
-    check(&[], None, None);
-    check(&["wasi:cli/run@0.2.12"], Some(Wasi::V02), None);
-    check(&["wasi:cli/run@0.3.0"], Some(Wasi::V03), None);
-    check(&["wasi:cli/run@0.3.0", "wasi:cli/run@0.2.4"], Some(Wasi::V03), None);
-    check(&["wasi:http/incoming-handler@0.2.10"], None, Some(Wasi::V02));
-    check(&["wasi:http/handler@0.3.0"], None, Some(Wasi::V03));
-    check(
-        &["wasi:http/handler@0.2.0", "wasi:http/incoming-handler@0.4.0"],
-        None,
-        None,
-    );
-    check(
-        &["wasi:cli/run@0.2.0", "wasi:http/incoming-handler@0.2.0"],
-        Some(Wasi::V02),
-        Some(Wasi::V02),
-    );
-    check(&["my:cli/run@0.2.0", "wasi:cli/runner@0.2.0"], None, None);
-}
-
-#[test]
-fn what_needs_concurrency_is_known() {
-    #[track_caller]
-    fn check(text: &str, expected: bool) {
-        assert_eq!(contract(&format!("(component {text})")).needs_03(), expected, "{text}");
-    }
-    check("", false);
-    check(r#"(import "wasi:cli/environment@0.2.0" (instance))"#, false);
-    check(r#"(import "wasi:cli/environment@0.3.0" (instance))"#, true);
-    check(r#"(import "my:cli/environment@0.3.0" (instance))"#, false);
-    check(r#"(import "f" (func async))"#, true);
-    check(r#"(import "f" (func (param "s" (stream u8))))"#, true);
-    check(r#"(type (future))"#, true);
-    check(r#"(component (core func (canon task.cancel)))"#, true);
-    check(r#"(component (import "f" (func (param "s" (option string)))))"#, false);
-}
-
-#[test]
 fn other_bytes_are_refused() {
     #[track_caller]
     fn refuse(bytes: &[u8], reason: &str, words: &str) {

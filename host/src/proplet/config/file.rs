@@ -9,6 +9,7 @@ use propeller_bus::BrokerUrl;
 use serde::Deserialize;
 
 use super::LogFormat;
+use crate::engine::Policy;
 
 /// What the file says.
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +26,7 @@ pub(super) struct File {
     pub(super) task: TaskTable,
     pub(super) artifacts: ArtifactsTable,
     pub(super) registries: Registries,
+    pub(super) policy: Policy,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -13,7 +13,7 @@ use super::settings::PASSWORD_VARIABLE;
 ///
 /// Every setting can be given in the file, in the environment and as a flag; a flag beats the environment, and the environment beats the
 /// file. `mqtt.broker` in the file is PROPLET_MQTT_BROKER and --mqtt-broker. Registries, with mirrors, certificate authorities and
-/// credentials, are set in the file only.
+/// credentials, and what tasks may be granted (`[policy]`) are set in the file only.
 ///
 /// SIGTERM and SIGINT let running tasks finish for --drain-seconds; a second one ends the proplet at once.
 #[derive(Debug, Default, Parser)]

@@ -13,6 +13,10 @@
 //!
 //! [registries."localhost:5000"]
 //! mirrors = ["registry.lab:5000"]
+//!
+//! [policy]
+//! http = ["*.lab"]
+//! directories = [{ path = "/srv/data", read-only = true }]
 //! ```
 
 mod error;

@@ -17,6 +17,7 @@ use super::{
     file::{ArtifactsTable, CapacityTable, File, MqttTable, TaskTable},
     flags::{ArtifactFlags, CapacityFlags, MqttFlags, TaskFlags},
 };
+use crate::engine::Policy;
 
 /// Where the password may be, besides a file.
 pub(super) const PASSWORD_VARIABLE: &str = "PROPLET_MQTT_PASSWORD";
@@ -53,6 +54,8 @@ pub struct Settings {
     pub docker_config: Option<PathBuf>,
     /// How registries are reached.
     pub registries: Registries,
+    /// What tasks may be granted.
+    pub policy: Policy,
 }
 
 /// The session with the broker.
@@ -127,6 +130,7 @@ impl Settings {
             max_artifact: max_artifact(&flags.artifacts, &file.artifacts),
             docker_config: flags.artifacts.docker_config.or(file.artifacts.docker_config),
             registries: file.registries,
+            policy: policy(file.policy)?,
         };
         at_most("heartbeat-seconds", settings.heartbeat, seconds(3600))?;
         at_most("drain-seconds", settings.drain, seconds(3600))?;
@@ -229,6 +233,18 @@ fn task(flags: TaskFlags, file: TaskTable, capacity: Capacity) -> Result<TaskSet
         deadline: deadline.unwrap_or(seconds(TASK_DEADLINE_SECONDS).min(max_deadline)),
         max_deadline,
     })
+}
+
+/// A root that isn't absolute would depend on where the proplet was started.
+fn policy(policy: Policy) -> Result<Policy, SettingsError> {
+    let relative = policy.directories.iter().find(|root| !root.path.is_absolute());
+    match relative {
+        Some(root) => Err(SettingsError::Invalid {
+            key: "policy.directories",
+            problem: format!("has the path {}, which is not absolute", root.path.display()),
+        }),
+        None => Ok(policy),
+    }
 }
 
 fn max_artifact(flags: &ArtifactFlags, file: &ArtifactsTable) -> u64 {

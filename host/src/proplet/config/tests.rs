@@ -64,6 +64,8 @@ fn flags_beat_the_file() {
         memory = "1Gi"
         [registries."localhost:5000"]
         mirrors = ["mirror.lab:5000"]
+        [policy]
+        http = ["*.lab"]
     "#;
     let flags = [
         "--id=from-flag",
@@ -82,6 +84,7 @@ fn flags_beat_the_file() {
     assert_eq!(settings.heartbeat.as_secs(), 7);
     assert_eq!(format!("{:?}", settings.labels), r#"{"site": "lab", "zone": "b"}"#);
     assert_ne!(settings.registries, Default::default());
+    assert_eq!(settings.policy.http.to_string(), "*.lab");
 }
 
 #[test]
@@ -124,6 +127,16 @@ fn mistakes_are_named_with_key_and_place() {
         "",
         &[BROKER, "--mqtt-password-file=/nowhere"],
         "cannot read mqtt.password-file /nowhere",
+    );
+    check(
+        "[policy]\nhttp = [\"a\", \"http://b\"]",
+        &[BROKER],
+        ":2: `http://b` is no HTTP host",
+    );
+    check(
+        "[policy]\ndirectories = [{ path = \"data\" }]",
+        &[BROKER],
+        "policy.directories has the path data, which is not absolute",
     );
     check("", &[BROKER, "--heartbeat-seconds=0"], "--heartbeat-seconds");
     check(
