@@ -107,8 +107,8 @@ fn types() -> BoxedStrategy<Type> {
     leaf.prop_recursive(5, 40, 6, move |part| {
         let parts = (names(), vec(part.clone(), NAMES.len()));
         prop_oneof![
-            part.clone().prop_map(|ty| Type::list(ty)),
-            part.clone().prop_map(|ty| Type::option(ty)),
+            part.clone().prop_map(Type::list),
+            part.clone().prop_map(Type::option),
             vec(part.clone(), 1..6).prop_map(|types| Type::tuple(types).unwrap()),
             parts.prop_map(|(names, types)| Type::record(names.into_iter().zip(types)).unwrap()),
             (names(), vec(option::of(part.clone()), NAMES.len()))
