@@ -58,6 +58,7 @@ pub(super) fn describe(bytes: &[u8], survey: &Survey<'_>) -> Result<Vec<u8>, Lif
 
 /// The author's functions. A program needn't have any, so there what can't be lifted is left out.
 fn functions<'a>(survey: &Survey<'a>) -> Result<Vec<Function<'a>>, LiftError> {
+    let is_command = survey.is_command();
     let mut functions = Vec::new();
     for (export, ty, index) in survey.functions() {
         if is_toolchains(export, ty) {
@@ -65,7 +66,7 @@ fn functions<'a>(survey: &Survey<'a>) -> Result<Vec<Function<'a>>, LiftError> {
         }
         match Function::new(export, ty, index, survey) {
             Ok(function) => functions.push(function),
-            Err(_) if survey.is_command() => {}
+            Err(_) if is_command => {}
             Err(why) => {
                 return Err(LiftError::UnsupportedExport {
                     export: clip(export),

@@ -134,13 +134,15 @@ pub(super) fn bound(found: usize, limit: usize, what: &'static str) -> Result<()
 /// The canonical ABI and the adapter work in one memory that has 32-bit addresses and one thread.
 fn check_memories(types: &Types) -> Result<(), LiftError> {
     let types = types.as_ref();
-    let memories = || (0..types.memory_count()).map(|index| types.memory_at(index));
-    let kind = match () {
-        () if memories().any(|memory| memory.shared) => "shared",
-        () if memories().any(|memory| memory.memory64) => "64-bit",
-        () => return Ok(()),
-    };
-    Err(LiftError::UnsupportedMemory { kind })
+    for memory in (0..types.memory_count()).map(|index| types.memory_at(index)) {
+        if memory.shared {
+            return Err(LiftError::UnsupportedMemory { kind: "shared" });
+        }
+        if memory.memory64 {
+            return Err(LiftError::UnsupportedMemory { kind: "64-bit" });
+        }
+    }
+    Ok(())
 }
 
 fn describes_world(customs: &[CustomSectionReader<'_>]) -> Result<bool, LiftError> {

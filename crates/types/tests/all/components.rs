@@ -109,7 +109,11 @@ pub(crate) fn params(function: &str) -> Params {
 }
 
 /// A function's parameters as Wasmtime knows them.
-fn host_params(engine: &Engine, component: &component::Component, function: &str) -> Vec<(String, component::Type)> {
+pub(crate) fn host_params(
+    engine: &Engine,
+    component: &component::Component,
+    function: &str,
+) -> Vec<(String, component::Type)> {
     let imports = component.component_type();
     let ComponentItem::ComponentInstance(instance) = imports.get_import(engine, "values").unwrap().ty else {
         panic!("not an instance");

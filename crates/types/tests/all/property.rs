@@ -1,30 +1,18 @@
 //! Values of generated types, there and back.
 
-use std::fmt::Debug;
+mod generate;
 
+use generate::{any_json, typed, types};
 use propeller_types::{json, wave};
-use proptest::{collection::vec, option, prelude::*, sample::subsequence};
+use proptest::prelude::*;
 use serde_json::json;
 use wasm_wave::{
     value::{Type, Value},
-    wasm::{WasmType, WasmTypeKind, WasmValue},
+    wasm::{WasmType, WasmTypeKind},
 };
+use wasmtime::{Engine, component};
 
-/// Names of fields and cases. Many mean something in WAVE or in the JSON forms.
-const NAMES: [&str; 12] = [
-    "a",
-    "some",
-    "none",
-    "ok",
-    "err",
-    "true",
-    "false",
-    "inf",
-    "nan",
-    "base64",
-    "dark-green",
-    "B2",
-];
+use crate::components::{bytes, contract, host_params, name};
 
 type Params = [(String, Type); 1];
 
@@ -67,6 +55,80 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The type is read from bytes as it was meant, and the host's values have the same forms.
+    #[test]
+    fn host_and_control_plane_agree((ty, value) in typed()) {
+        let values = import_of(&ty);
+        let contract = contract(&format!(r#"(component {values} (export "e" (instance $i)))"#));
+        let params = contract.find(&name("f")).unwrap().argument_types().unwrap();
+        prop_assert_eq!(&params, &[("x".to_owned(), ty)]);
+
+        let engine = Engine::default();
+        let component = component::Component::new(&engine, bytes(&format!("(component {values})"))).unwrap();
+        let params = host_params(&engine, &component, "f");
+        let (json, wave) = (json::from_value(&value).unwrap(), wave::to_string(&value).unwrap());
+        let hosts = json::args_to_values::<component::Val>(&params, &json!([json])).unwrap();
+        prop_assert_eq!(json::from_value(&hosts[0]).unwrap(), json);
+        prop_assert_eq!(wave::to_string(&hosts[0]).unwrap(), wave);
+    }
+}
+
+/// An import of `f: func(x: T)`, as text.
+fn import_of(ty: &Type) -> String {
+    let mut named = String::new();
+    let ty = write(ty, &mut named);
+    format!(
+        r#"(type $values (instance {named} (export "f" (func (param "x" {ty}))))) (import "values" (instance $i (type $values)))"#
+    )
+}
+
+/// A type as text. Those that need a name are defined in `named` first.
+fn write(ty: &Type, named: &mut String) -> String {
+    let mut members = |keyword: &str, types: &mut dyn Iterator<Item = (String, Option<Type>)>| -> String {
+        let members = types.map(|(name, ty)| match ty {
+            Some(ty) => format!(r#"({keyword} "{name}" {})"#, write(&ty, named)),
+            None => format!(r#"({keyword} "{name}")"#),
+        });
+        members.collect()
+    };
+    let list = |names: Vec<String>| names.iter().map(|name| format!(" {name:?}")).collect::<String>();
+    let definition = match ty.kind() {
+        WasmTypeKind::Record => {
+            let mut fields = ty.record_fields().map(|(name, ty)| (name.into(), Some(ty)));
+            format!("(record {})", members("field", &mut fields))
+        }
+        WasmTypeKind::Variant => {
+            let mut cases = ty.variant_cases().map(|(name, ty)| (name.into(), ty));
+            format!("(variant {})", members("case", &mut cases))
+        }
+        WasmTypeKind::Enum => format!("(enum{})", list(ty.enum_cases().map(Into::into).collect())),
+        WasmTypeKind::Flags => format!("(flags{})", list(ty.flags_names().map(Into::into).collect())),
+        WasmTypeKind::List => return format!("(list {})", write(&ty.list_element_type().unwrap(), named)),
+        WasmTypeKind::Option => return format!("(option {})", write(&ty.option_some_type().unwrap(), named)),
+        WasmTypeKind::Tuple => {
+            let items: Vec<_> = ty.tuple_element_types().map(|ty| write(&ty, named)).collect();
+            return format!("(tuple {})", items.join(" "));
+        }
+        WasmTypeKind::Result => {
+            let (ok, err) = ty.result_types().unwrap();
+            let ok = ok.map(|ok| write(&ok, named)).unwrap_or_default();
+            let err = err
+                .map(|err| format!("(error {})", write(&err, named)))
+                .unwrap_or_default();
+            return format!("(result {ok} {err})");
+        }
+        simple => return simple.to_string(),
+    };
+    let name = format!("t{}", named.len());
+    named.push_str(&format!(
+        r#"(type ${name}' {definition}) (export "{name}" (type ${name} (eq ${name}')))"#
+    ));
+    format!("${name}")
+}
+
 fn from_wave(params: &Params, text: &str) -> Vec<Value> {
     let call: wave::Call = format!("f({text})").parse().unwrap();
     wave::args_to_values(params, &call).unwrap()
@@ -76,173 +138,4 @@ fn from_wave(params: &Params, text: &str) -> Vec<Value> {
 #[track_caller]
 fn same(values: &[Value], expected: &Value) {
     assert_eq!(format!("{values:?}"), format!("[{expected:?}]"));
-}
-
-fn typed() -> impl Strategy<Value = (Type, Value)> {
-    types().prop_flat_map(|ty| value(&ty).prop_map(move |value| (ty.clone(), value)))
-}
-
-fn types() -> BoxedStrategy<Type> {
-    let simple = [
-        Type::BOOL,
-        Type::S8,
-        Type::U8,
-        Type::S16,
-        Type::U16,
-        Type::S32,
-        Type::U32,
-        Type::S64,
-        Type::U64,
-        Type::F32,
-        Type::F64,
-        Type::CHAR,
-        Type::STRING,
-    ];
-    let names = || subsequence(&NAMES[..], 1..=NAMES.len()).prop_shuffle();
-    let leaf = prop_oneof![
-        4 => proptest::sample::select(simple.to_vec()),
-        1 => names().prop_map(|names| Type::enum_ty(names).unwrap()),
-        1 => names().prop_map(|names| Type::flags(names).unwrap()),
-    ];
-    leaf.prop_recursive(5, 40, 6, move |part| {
-        let parts = (names(), vec(part.clone(), NAMES.len()));
-        prop_oneof![
-            part.clone().prop_map(|ty| Type::list(ty)),
-            part.clone().prop_map(|ty| Type::option(ty)),
-            vec(part.clone(), 1..6).prop_map(|types| Type::tuple(types).unwrap()),
-            parts.prop_map(|(names, types)| Type::record(names.into_iter().zip(types)).unwrap()),
-            (names(), vec(option::of(part.clone()), NAMES.len()))
-                .prop_map(|(names, types)| Type::variant(names.into_iter().zip(types)).unwrap()),
-            (option::of(part.clone()), option::of(part)).prop_map(|(ok, err)| Type::result(ok, err)),
-        ]
-    })
-    .boxed()
-}
-
-fn value(ty: &Type) -> BoxedStrategy<Value> {
-    let made = ty.clone();
-    match ty.kind() {
-        WasmTypeKind::Bool => any::<bool>().prop_map(Value::make_bool).boxed(),
-        WasmTypeKind::S8 => any::<i8>().prop_map(Value::make_s8).boxed(),
-        WasmTypeKind::U8 => any::<u8>().prop_map(Value::make_u8).boxed(),
-        WasmTypeKind::S16 => any::<i16>().prop_map(Value::make_s16).boxed(),
-        WasmTypeKind::U16 => any::<u16>().prop_map(Value::make_u16).boxed(),
-        WasmTypeKind::S32 => any::<i32>().prop_map(Value::make_s32).boxed(),
-        WasmTypeKind::U32 => any::<u32>().prop_map(Value::make_u32).boxed(),
-        WasmTypeKind::S64 => any::<i64>().prop_map(Value::make_s64).boxed(),
-        WasmTypeKind::U64 => any::<u64>().prop_map(Value::make_u64).boxed(),
-        WasmTypeKind::F32 => float(any::<u32>().prop_map(f32::from_bits), Value::make_f32),
-        WasmTypeKind::F64 => float(any::<u64>().prop_map(f64::from_bits), Value::make_f64),
-        WasmTypeKind::Char => any::<char>().prop_map(Value::make_char).boxed(),
-        WasmTypeKind::String => text().prop_map(|text| Value::make_string(text.into())).boxed(),
-        WasmTypeKind::List => vec(value(&ty.list_element_type().unwrap()), 0..5)
-            .prop_map(move |items| Value::make_list(&made, items).unwrap())
-            .boxed(),
-        WasmTypeKind::Option => option::of(value(&ty.option_some_type().unwrap()))
-            .prop_map(move |some| Value::make_option(&made, some).unwrap())
-            .boxed(),
-        WasmTypeKind::Tuple => values(ty.tuple_element_types())
-            .prop_map(move |items| Value::make_tuple(&made, items).unwrap())
-            .boxed(),
-        WasmTypeKind::Record => values(ty.record_fields().map(|(_, ty)| ty))
-            .prop_map(move |items| {
-                let names = made.record_fields().map(|(name, _)| name);
-                let fields: Vec<_> = names.zip(items).collect();
-                Value::make_record(&made, fields.iter().map(|(name, item)| (name.as_ref(), item.clone()))).unwrap()
-            })
-            .boxed(),
-        WasmTypeKind::Flags => {
-            let names: Vec<String> = ty.flags_names().map(Into::into).collect();
-            let count = names.len();
-            subsequence(names, 0..=count)
-                .prop_map(move |set| Value::make_flags(&made, set.iter().map(String::as_str)).unwrap())
-                .boxed()
-        }
-        WasmTypeKind::Enum => {
-            let names: Vec<String> = ty.enum_cases().map(Into::into).collect();
-            proptest::sample::select(names)
-                .prop_map(move |case| Value::make_enum(&made, &case).unwrap())
-                .boxed()
-        }
-        WasmTypeKind::Variant => {
-            let cases = ty.variant_cases().map(|(name, payload)| {
-                let (made, name) = (made.clone(), name.into_owned());
-                maybe(payload)
-                    .prop_map(move |payload| Value::make_variant(&made, &name, payload).unwrap())
-                    .boxed()
-            });
-            proptest::strategy::Union::new(cases.collect::<Vec<_>>()).boxed()
-        }
-        WasmTypeKind::Result => {
-            let (ok, err) = ty.result_types().unwrap();
-            prop_oneof![maybe(ok).prop_map(Ok), maybe(err).prop_map(Err)]
-                .prop_map(move |result| Value::make_result(&made, result).unwrap())
-                .boxed()
-        }
-        other => panic!("{other} isn't generated"),
-    }
-}
-
-fn values(types: impl Iterator<Item = Type>) -> BoxedStrategy<Vec<Value>> {
-    types.map(|ty| value(&ty)).collect::<Vec<_>>().boxed()
-}
-
-fn maybe(ty: Option<Type>) -> BoxedStrategy<Option<Value>> {
-    ty.map_or(Just(None).boxed(), |ty| value(&ty).prop_map(Some).boxed())
-}
-
-/// Floats by their bits, so NaNs and subnormal numbers too, and those that people write.
-fn float<F>(bits: impl Strategy<Value = F> + 'static, make: fn(F) -> Value) -> BoxedStrategy<Value>
-where
-    F: Debug + Clone + From<i8> + std::ops::Div<Output = F> + 'static,
-{
-    let tenths = any::<i8>().prop_map(|number| F::from(number) / F::from(10));
-    let infinite = any::<bool>().prop_map(|is_negative| F::from(if is_negative { -1 } else { 1 }) / F::from(0));
-    let zero = Just(F::from(0) / F::from(-1));
-    prop_oneof![4 => bits, 2 => tenths, 1 => infinite, 1 => zero]
-        .prop_map(make)
-        .boxed()
-}
-
-fn text() -> impl Strategy<Value = String> {
-    let hostile = proptest::sample::select(
-        &[
-            '"',
-            '\'',
-            '\\',
-            '\n',
-            '\r',
-            '\t',
-            '\0',
-            '{',
-            '}',
-            '\u{202e}',
-            '\u{feff}',
-            '\u{10ffff}',
-        ][..],
-    );
-    vec(prop_oneof![any::<char>(), hostile], 0..12).prop_map(String::from_iter)
-}
-
-fn any_json() -> impl Strategy<Value = serde_json::Value> {
-    let leaf = prop_oneof![
-        Just(json!(null)),
-        any::<bool>().prop_map(|bool| json!(bool)),
-        any::<i64>().prop_map(|number| json!(number)),
-        any::<f64>().prop_map(|number| json!(number)),
-        any::<i8>().prop_map(|number| json!(f64::from(number))),
-        any::<u64>().prop_map(|number| json!(number.to_string())),
-        text().prop_map(|text| json!(text)),
-        proptest::sample::select(&NAMES[..]).prop_map(|name| json!(name)),
-    ];
-    leaf.prop_recursive(4, 30, 4, |part| {
-        let fields = vec((proptest::sample::select(&NAMES[..]), part.clone()), 0..4);
-        prop_oneof![
-            vec(part, 0..4).prop_map(|items| json!(items)),
-            fields.prop_map(|fields| fields
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect()),
-        ]
-    })
 }

@@ -15,6 +15,13 @@ async fn a_call_returns_a_typed_value() {
 }
 
 #[tokio::test]
+async fn a_core_module_is_called_like_a_component() {
+    let module = r#"(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))"#;
+    let returned = call(module, "add", json!([20, 22])).await.result.unwrap();
+    assert_eq!(returned.json(), Some(&json!(42)));
+}
+
+#[tokio::test]
 async fn a_function_without_result_returns_nothing() {
     let returned = call(&component("", r#"(func (export "f"))"#), "f", json!([]))
         .await
