@@ -1,6 +1,6 @@
 //! The command line: flags and their help. What they mean together is for the commands.
 
-use std::{ffi::OsStr, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsStr, net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -8,9 +8,9 @@ use jiff::SignedDuration;
 use propeller_api::Memory;
 use propeller_types::FunctionRef;
 
-use crate::exit;
+use crate::{exit, grants::GrantArgs};
 
-/// Run, inspect, push and pull WebAssembly components.
+/// Run, serve, inspect, push and pull WebAssembly components.
 #[derive(Debug, Parser)]
 #[command(name = "propeller", version, after_help = exit::help(), max_term_width = 120)]
 pub struct Cli {
@@ -50,8 +50,10 @@ pub enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Call a function of a component, here and in the sandbox that a proplet has
+    /// Run a component as a program or call a function of it, here and in the sandbox that a proplet has
     Run(Run),
+    /// Serve HTTP with a component until Ctrl-C
+    Serve(Serve),
     /// Show what a component imports and exports, and a Task to start from
     Inspect(Inspect),
     /// Publish a component in an OCI registry
@@ -68,35 +70,81 @@ pub enum Command {
 /// `propeller run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The result goes to standard output, what the component writes to standard error. Nothing is granted to the component: no files, no \
-network, no environment.
+A component that is a program (it exports wasi:cli/run) runs as one unless a call is named: standard input, output and error are propeller's \
+own, and so is its exit code. Of a call, the result goes to standard output, and what the component writes to standard error.
+
+With `--output json`, a call's result is `{\"result\": …, \"figures\": {…}}` on standard output, a program's exit code \
+`{\"exitCode\": …, \"figures\": {…}}` on the last line of standard error, and a failure `{\"error\": {…}, \"figures\": {…}}` there too. \
+Figures are wallMillis, cpuMillis, peakMemoryBytes, bytesIn and bytesOut.
 
 Examples:
+  propeller run program.wasm --env LANG --dir ./data::/data:ro -- first second
   propeller run addition.wasm 'add(20, 22)'
   propeller run localhost:5000/examples/addition:1.0.0 --function add --args '[20, 22]'
   propeller run task.yaml --image addition.wasm")]
 pub struct Run {
-    /// Component to run: a file, a reference (registry/repository:tag), or a Task (.yaml) that names image and call
+    /// Component to run: a file, a reference (registry/repository:tag), or a Task (.yaml) that names image and what to run
     #[arg(value_name = "COMPONENT", value_hint = ValueHint::FilePath)]
     pub source: String,
     /// Call as WAVE text: 'add(20, 22)'. May be left out if the component has one function only, without parameters
-    #[arg(conflicts_with_all = ["function", "args"])]
+    #[arg(conflicts_with_all = ["function", "args", "program_args"])]
     pub call: Option<String>,
     /// Function to call: `add`, or `propeller:examples/math@1.0.0#add` where several interfaces have one
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "program_args")]
     pub function: Option<FunctionRef>,
     /// Arguments as JSON: a list by position or an object by name
-    #[arg(long, short, value_name = "JSON")]
+    #[arg(long, short, value_name = "JSON", conflicts_with = "program_args")]
     pub args: Option<String>,
+    /// Arguments of a program
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub program_args: Vec<String>,
     /// Component to run in place of the one that the Task names
     #[arg(long, value_name = "COMPONENT", value_hint = ValueHint::FilePath)]
     pub image: Option<String>,
     /// Bound over all memory of the component, such as 64Mi [default: the Task's, else 256Mi]
     #[arg(long)]
     pub memory: Option<Memory>,
-    /// How long the call may take, such as 30s or 5m [default: the Task's, else for ever]
+    /// How long it may take, such as 30s or 5m [default: the Task's, else for ever]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<Timeout>,
+    /// What it may reach.
+    #[command(flatten)]
+    pub grants: GrantArgs,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// `propeller serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The URL is the first line of standard error. Each request gets an instance of its own; one that traps is answered with 500, and the next \
+one is served. Ctrl-C and SIGTERM let requests finish that are under way; a second one doesn't.
+
+Example:
+  propeller serve service.wasm --addr 127.0.0.1:8080 --allow-http api.example.com")]
+pub struct Serve {
+    /// Component to serve with: a file, a reference (registry/repository:tag), or a Task (.yaml) with a service
+    #[arg(value_name = "COMPONENT", value_hint = ValueHint::FilePath)]
+    pub source: String,
+    /// Address to listen on; port 0 is one that is free [default: 127.0.0.1, and the Task's port or 8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub addr: Option<SocketAddr>,
+    /// Component to serve with in place of the one that the Task names
+    #[arg(long, value_name = "COMPONENT", value_hint = ValueHint::FilePath)]
+    pub image: Option<String>,
+    /// Bound over all memory of one instance, such as 64Mi [default: the Task's, else 256Mi]
+    #[arg(long)]
+    pub memory: Option<Memory>,
+    /// How long one request may take, its response's body included
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub request_timeout: Timeout,
+    /// How many requests are served at the same time; others wait
+    #[arg(long, value_name = "NUMBER", default_value = "64")]
+    pub max_requests: NonZeroUsize,
+    /// What it may reach.
+    #[command(flatten)]
+    pub grants: GrantArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -129,7 +177,7 @@ pub struct Push {
     pub reference: String,
     /// Annotation of the artifact; may be given several times
     #[arg(long = "annotation", value_name = "KEY=VALUE")]
-    pub annotations: Vec<Annotation>,
+    pub annotations: Vec<KeyValue>,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -166,10 +214,10 @@ pub struct RegistryArgs {
     pub plain_http: bool,
 }
 
-/// An annotation of an artifact, `key=value`.
+/// `key=value`, as annotations of artifacts and values of `wasi:config` are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Annotation {
-    /// Such as `org.opencontainers.image.source`.
+pub struct KeyValue {
+    /// Such as `org.opencontainers.image.source`. Never empty.
     pub key: String,
     /// May be empty, and may hold further equals signs.
     pub value: String,
@@ -179,7 +227,7 @@ pub struct Annotation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeout(pub Duration);
 
-impl FromStr for Annotation {
+impl FromStr for KeyValue {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -233,7 +281,7 @@ mod tests {
     fn the_help_lists_every_exit_code() {
         let help = Cli::command().render_long_help().to_string();
         assert!(
-            help.contains("  0  done") && help.contains("130  interrupted"),
+            help.contains("  0  done") && help.contains("130  interrupted") && help.contains("of a program: 137"),
             "{help}"
         );
     }
@@ -252,6 +300,8 @@ mod tests {
         check("run a.wasm --function f --args [1]", None);
         check("run a.wasm -f a:b/c@1.0.0#f -a {}", None);
         check("run task.yaml --image a.wasm --memory 64Mi --timeout 30s", None);
+        check("run a.wasm --env A=b -e C --dir .::/d:ro --allow-http a.b --allow-net a.b:1 -- a --b", None);
+        check("serve a.wasm --addr 127.0.0.1:0 --env A=b --max-requests 3", None);
         check("--output json run a.wasm", None);
         check("run a.wasm --output json -vv", None);
         check("inspect a.wasm --task --function f", None);
@@ -264,6 +314,11 @@ mod tests {
         check("run", Some("<COMPONENT>"));
         check("run a.wasm f() --function f", Some("cannot be used with"));
         check("run a.wasm f() --args []", Some("cannot be used with"));
+        check("run a.wasm f() -- a", Some("cannot be used with"));
+        check("run a.wasm --function f -- a", Some("cannot be used with"));
+        check("run a.wasm --allow-http http://a", Some("no HTTP host"));
+        check("serve a.wasm --addr here", Some("invalid socket address"));
+        check("serve a.wasm f()", Some("unexpected argument"));
         check("run a.wasm --function f(", Some("not a function's name"));
         check("run a.wasm --memory lots", Some("64Mi"));
         check("run a.wasm --timeout 30", Some("30s"));

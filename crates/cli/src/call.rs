@@ -15,6 +15,16 @@ pub enum Wanted {
     Json { function: Option<FunctionRef>, args: Value },
 }
 
+impl Default for Wanted {
+    /// The only function that there is, without arguments.
+    fn default() -> Self {
+        Self::Json {
+            function: None,
+            args: Value::Null,
+        }
+    }
+}
+
 /// A call that fits a component: what the engine takes.
 #[derive(Debug, PartialEq)]
 pub struct Call {

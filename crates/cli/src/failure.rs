@@ -1,14 +1,32 @@
 //! Everything that ends a command, with the reason that programs read and the exit code that scripts branch on.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use propeller_api::Invalid;
 use propeller_artifact::{Error as ArtifactError, InvalidReference, InvalidSetting};
-use propeller_host::engine::{EngineError, InvokeError, PrepareError};
+use propeller_host::engine::{EngineError, Figures, InvokeError, PrepareError};
 use propeller_types::{ArgsError, FindError, InvalidFunctionRef, ReadError};
 use serde_json::Value;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Ran};
+
+/// What is known of a run by the time it ends. Ctrl-C may be that time.
+#[derive(Debug)]
+pub struct Known {
+    /// What was to be run.
+    pub ran: Ran,
+    /// What it used, if it began.
+    pub figures: Option<Figures>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            ran: Ran::NoProgram,
+            figures: None,
+        }
+    }
+}
 
 /// Why a command didn't do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +83,26 @@ pub enum Failure {
     /// No function was named, and there isn't exactly one.
     #[error("say which function to call:{0}")]
     FunctionRequired(String),
+    /// A variable to inherit that isn't there.
+    #[error("there is no environment variable `{0}` to pass on: set it, or write `--env {0}=VALUE`")]
+    NoVariable(String),
+    /// A grant is text.
+    #[error("the path {} isn't Unicode, and can't be granted", .0.display())]
+    NotUnicode(PathBuf),
+    /// It was to be run, and it can only serve.
+    #[error("the component serves HTTP: use `propeller serve`")]
+    OnlyServes,
+    /// A Task asks for something else than the command line.
+    #[error("the Task {task}, and the command line asks for {asked}")]
+    OtherWork {
+        /// What the Task does, as in `calls add`.
+        task: String,
+        /// As in `a program's arguments`.
+        asked: &'static str,
+    },
+    /// The address is taken, or not ours.
+    #[error("can't listen on {address}")]
+    Listen { address: SocketAddr, source: io::Error },
     /// There is nothing that a Task could call.
     #[error("the component exports no function that a Task can call")]
     NothingToCall,
@@ -104,7 +142,11 @@ impl Failure {
     /// A stable label in CamelCase, the same that a Task's condition would have.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::CommandLine(_) | Self::ImageWithoutTask(_) => "Usage",
+            Self::CommandLine(_)
+            | Self::ImageWithoutTask(_)
+            | Self::NoVariable(_)
+            | Self::NotUnicode(_)
+            | Self::OtherWork { .. } => "Usage",
             Self::UnknownSource { .. } => "UnknownSource",
             Self::ReadFile { .. } => "ReadFailed",
             Self::WriteFile { .. } | Self::Print(_) => "WriteFailed",
@@ -115,6 +157,8 @@ impl Failure {
             Self::ParseArgs(_) | Self::FunctionName(_) => "InvalidCall",
             Self::FunctionRequired(_) => "FunctionRequired",
             Self::NothingToCall => "NothingToCall",
+            Self::OnlyServes => "OnlyServes",
+            Self::Listen { .. } => "ListenFailed",
             Self::Find(error) => error.reason(),
             Self::Args(error) => error.reason(),
             Self::Artifact(error) => error.reason(),
@@ -131,19 +175,26 @@ impl Failure {
             Self::CommandLine(_)
             | Self::UnknownSource { .. }
             | Self::ImageWithoutTask(_)
+            | Self::NoVariable(_)
+            | Self::NotUnicode(_)
+            | Self::OtherWork { .. }
             | Self::FileExists(_)
             | Self::NoCacheDirectory
             | Self::ParseConfig { .. }
             | Self::InvalidConfig { .. }
             | Self::ParseTask { .. }
             | Self::InvalidTask { .. } => Exit::Usage,
-            Self::ReadFile { .. } | Self::WriteFile { .. } | Self::Print(_) | Self::Engine(_) | Self::Start(_) => {
-                Exit::Failed
-            }
+            Self::ReadFile { .. }
+            | Self::WriteFile { .. }
+            | Self::Print(_)
+            | Self::Engine(_)
+            | Self::Start(_)
+            | Self::Listen { .. } => Exit::Failed,
             Self::NotAComponent { .. } => Exit::Component,
             Self::ParseArgs(_)
             | Self::FunctionRequired(_)
             | Self::NothingToCall
+            | Self::OnlyServes
             | Self::FunctionName(_)
             | Self::Find(_)
             | Self::Args(_) => Exit::Call,
@@ -205,10 +256,9 @@ fn invoke_exit(error: &InvokeError) -> Exit {
     match error {
         InvokeError::Find(_) | InvokeError::Args(_) => Exit::Call,
         InvokeError::ErrResult { .. } => Exit::ErrResult,
-        InvokeError::Trap { .. }
-        | InvokeError::Exited { .. }
-        | InvokeError::OutOfMemory { .. }
-        | InvokeError::ResultTooLarge { .. } => Exit::Trapped,
+        InvokeError::NotACommand | InvokeError::NotAService => Exit::Call,
+        InvokeError::Trap { .. } | InvokeError::Exited { .. } | InvokeError::ResultTooLarge { .. } => Exit::Trapped,
+        InvokeError::OutOfMemory { .. } => Exit::OutOfMemory,
         InvokeError::DeadlineExceeded { .. } => Exit::Deadline,
         InvokeError::Cancelled => Exit::Interrupted,
         InvokeError::Host { .. } => Exit::Failed,

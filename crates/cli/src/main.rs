@@ -1,8 +1,8 @@
-//! `propeller`, the one command that people type: run, inspect, push and pull components.
+//! `propeller`, the one command that people type: run, serve, inspect, push and pull components.
 //!
 //! ```text
-//!  args ──► source: file or reference ──► component: bytes, digest, contract ──► run     ──► output: text or JSON
-//!           settings: registries, cache    (propeller-artifact, -types)          inspect       failure: reason, exit code
+//!  args ──► source: file or reference ──► component: bytes, digest, contract ──► run, serve ──► output: text or JSON
+//!           settings: registries, cache    (propeller-artifact, -types)          inspect        failure: reason, exit code
 //!                                                                                push, pull
 //! ```
 //!
@@ -14,8 +14,11 @@ mod call;
 mod component;
 mod exit;
 mod failure;
+mod figures;
+mod grants;
 mod inspect;
 mod logs;
+mod order;
 mod output;
 mod progress;
 mod pull;
@@ -34,43 +37,43 @@ use tokio::{runtime, signal};
 
 use args::{Cli, Command, Format, Global, RegistryArgs};
 use component::Access;
-use exit::Exit;
-use failure::Failure;
+use exit::{Exit, Ran};
+use failure::{Failure, Known};
 use output::Output;
 use settings::Environment;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(stop) => return refuse(&stop).into(),
+        Err(stop) => return refuse(&stop),
     };
     logs::start(&cli.global);
     let output = Output::new(cli.global.output);
-    let exit = match perform(cli, &output) {
-        Ok(()) => Exit::Done,
-        Err(failure) => output.failure(&failure),
-    };
-    exit.into()
+    let mut known = Known::default();
+    match perform(cli, &output, &mut known) {
+        Ok(exit) => exit.code(known.ran),
+        Err(failure) => output.failure(&failure, &known),
+    }
 }
 
 /// Help and version come here too: for clap they are reasons not to go on.
-fn refuse(stop: &clap::Error) -> Exit {
+fn refuse(stop: &clap::Error) -> ExitCode {
     if !stop.use_stderr() {
         // Whoever reads the help may stop reading.
         let _ = stop.print();
-        return Exit::Done;
+        return Exit::Done.code(Ran::NoProgram);
     }
     if args::asks_for_json(env::args_os()) {
         let words = stop.to_string();
         let first = words.split("\n\n").next().unwrap_or_default();
         let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
-        return Output::new(Format::Json).failure(&Failure::CommandLine(message));
+        return Output::new(Format::Json).failure(&Failure::CommandLine(message), &Known::default());
     }
     let _ = stop.print();
-    Exit::Usage
+    Exit::Usage.code(Ran::NoProgram)
 }
 
-fn perform(cli: Cli, output: &Output) -> Result<(), Failure> {
+fn perform(cli: Cli, output: &Output, known: &mut Known) -> Result<Exit, Failure> {
     // Only fails if there is a provider already.
     let _ = ring::default_provider().install_default();
     // The engine has threads of its own, and everything else waits for the network.
@@ -82,7 +85,7 @@ fn perform(cli: Cli, output: &Output) -> Result<(), Failure> {
         tokio::select! {
             biased;
             interrupted = signal::ctrl_c() => Err(interrupted.map_or_else(Failure::Start, |()| Failure::Interrupted)),
-            result = command(&cli, output) => result,
+            result = command(&cli, output, known) => result,
         }
     });
     // A DNS query or a file may still hold a thread, for which nobody who pressed Ctrl-C wants to wait.
@@ -90,17 +93,19 @@ fn perform(cli: Cli, output: &Output) -> Result<(), Failure> {
     result
 }
 
-async fn command(cli: &Cli, output: &Output) -> Result<(), Failure> {
+async fn command(cli: &Cli, output: &Output, known: &mut Known) -> Result<Exit, Failure> {
     let environment = Environment::read();
     let access = |args| access(&environment, args, &cli.global);
     match &cli.command {
-        Command::Run(args) => output.report(&run::run(args, &access(&args.registry)).await?),
-        Command::Inspect(args) if args.task => output.report(&inspect::task(args, &access(&args.registry)).await?),
-        Command::Inspect(args) => output.report(&inspect::inspect(args, &access(&args.registry)).await?),
-        Command::Push(args) => output.report(&push::push(args, &access(&args.registry)).await?),
-        Command::Pull(args) => pull::pull(args, &access(&args.registry), output).await,
-        Command::Completions { shell } => output.bytes(&completions(*shell)),
+        Command::Run(args) => return run::run(args, &access(&args.registry), output, known).await,
+        Command::Serve(_) => todo!(),
+        Command::Inspect(args) if args.task => output.report(&inspect::task(args, &access(&args.registry)).await?)?,
+        Command::Inspect(args) => output.report(&inspect::inspect(args, &access(&args.registry)).await?)?,
+        Command::Push(args) => output.report(&push::push(args, &access(&args.registry)).await?)?,
+        Command::Pull(args) => pull::pull(args, &access(&args.registry), output).await?,
+        Command::Completions { shell } => output.bytes(&completions(*shell))?,
     }
+    Ok(Exit::Done)
 }
 
 /// Bars would get between the lines of a log, and programs don't look at them.

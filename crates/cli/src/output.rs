@@ -5,13 +5,18 @@ use std::{
     fmt::{self, Display},
     io::{self, Write},
     iter,
+    process::ExitCode,
 };
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{args::Format, exit::Exit, failure::Failure};
+use crate::{
+    args::Format,
+    failure::{Failure, Known},
+    figures::FiguresReport,
+};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 
@@ -48,22 +53,33 @@ impl Output {
         }
     }
 
+    /// Tells programs how a program ended, beside its own output: on standard error. People see it by themselves.
+    pub fn aside(&self, report: &impl Serialize) {
+        if self.format == Format::Json {
+            // Where even standard error is gone, the exit code remains.
+            let _ = writeln!(io::stderr(), "{}", to_json(report));
+        }
+    }
+
     /// Tells a failure, and how the process is to end.
-    pub fn failure(&self, failure: &Failure) -> Exit {
-        let told = Told::of(failure);
-        // Where even standard error is gone, the exit code remains.
+    pub fn failure(&self, failure: &Failure, known: &Known) -> ExitCode {
+        let error = Told::of(failure);
+        let figures = known.figures.map(FiguresReport::from);
+        // As above.
         let _ = match self.format {
-            Format::Text => writeln!(anstream::stderr(), "{told}"),
-            Format::Json => writeln!(io::stderr(), "{}", to_json(&Envelope { error: told })),
+            Format::Text => writeln!(anstream::stderr(), "{error}"),
+            Format::Json => writeln!(io::stderr(), "{}", to_json(&Envelope { error, figures })),
         };
-        failure.exit()
+        failure.exit().code(known.ran)
     }
 }
 
-/// A failure as it is told: `{"error": {…}}` in JSON.
+/// A failure as it is told: `{"error": {…}}` in JSON, with the figures if something ran.
 #[derive(Debug, Serialize)]
 struct Envelope<'a> {
     error: Told<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    figures: Option<FiguresReport>,
 }
 
 #[derive(Debug, Serialize)]
@@ -124,7 +140,7 @@ mod tests {
         let told = Told::of(&failure);
         assert_eq!(anstream::adapter::strip_str(&told.to_string()).to_string(), text);
         assert_eq!(
-            serde_json::to_value(Envelope { error: told }).unwrap(),
+            serde_json::to_value(Envelope { error: told, figures: None }).unwrap(),
             json!({ "error": json })
         );
     }

@@ -1,136 +1,179 @@
-//! `propeller run`: one call of one function, in the sandbox that a proplet has.
+//! `propeller run`: one call of one function, or one run of a program, in the sandbox that a proplet has.
 
 use std::{fmt, time::Duration};
 
-use propeller_api::{Memory, Task};
-use propeller_host::engine::{
-    Engine, EngineConfig, Granted, Invocation, Limits, Output as GuestOutput, Returned, Sandbox, TaskContext,
-};
-use serde::{Serialize, Serializer};
+use propeller_api::Work as TaskWork;
+use propeller_host::engine::{Exit as ProgramExit, Invocation, InvokeError, Outcome, Program, Returned, Stdio};
+use propeller_types::Contract;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     args::Run,
     call::{Call, Wanted},
     component::{Access, Component},
-    failure::Failure,
-    source::Source,
-    task,
+    exit::{Exit, Ran},
+    failure::{Failure, Known},
+    figures::FiguresReport,
+    order::{self, Order},
+    output::Output,
 };
 
-/// Room for a component from any toolchain, and little enough for any machine.
-const DEFAULT_MEMORY: Memory = Memory::from_bytes(256 << 20);
+/// How much later than the engine this process ends a program that doesn't end at its deadline: one whose output nobody reads holds a
+/// thread of the engine in the kernel, where no deadline reaches.
+const GRACE: Duration = Duration::from_millis(500);
 
-/// A person is there to press Ctrl-C.
-const NO_DEADLINE: Duration = Duration::MAX;
+/// What to do, before it's known what the component can.
+enum Asked {
+    Call(Wanted),
+    Program(Vec<String>),
+    /// What the component is made for.
+    Anything,
+}
 
-/// What the function returned: the value alone, in JSON as in text.
-#[derive(Debug)]
-pub struct Value(Returned);
+/// What to do.
+enum Work {
+    Call(Call),
+    Program(Vec<String>),
+}
 
-/// Runs it.
-pub async fn run(args: &Run, access: &Access<'_>) -> Result<Value, Failure> {
-    let order = Order::new(args)?;
+/// Runs it, and tells its result.
+pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut Known) -> Result<Exit, Failure> {
+    // Until it's known better, what isn't asked for as a call may be a program, whose own codes a failure shouldn't take.
+    known.ran = if args.call.is_some() || args.function.is_some() || args.args.is_some() {
+        Ran::NoProgram
+    } else {
+        Ran::Program
+    };
+    let order = Order::new(&args.source, args.image.as_deref())?;
+    let asked = Asked::new(args, order.work())?;
+    let grants = order.grants(&args.grants)?;
     let component = Component::load(&order.source, access).await?;
-    let call = order.wanted.fit(&component.contract)?;
-    let task = order
-        .task
-        .unwrap_or_else(|| context("default", &component.origin.short_name()));
-    invoke(component, call, order.limits, task).await.map(Value)
-}
-
-/// What a command line and perhaps a Task ask for, before anything is fetched.
-struct Order {
-    source: Source,
-    wanted: Wanted,
-    limits: Limits,
-    /// What the component is told, if a Task has a say in it.
-    task: Option<TaskContext>,
-}
-
-impl Order {
-    fn new(args: &Run) -> Result<Self, Failure> {
-        let (source, task) = match Source::find(&args.source)? {
-            Source::File(path) if task::is_task(&path) => {
-                let task = task::read(&path)?;
-                let image = match &args.image {
-                    Some(image) => Source::find(image)?,
-                    None => Source::Reference(task.spec.image.parse().map_err(propeller_artifact::Error::from)?),
-                };
-                (image, Some(task))
+    let (limits, task) = (
+        order.limits(args.memory, args.timeout),
+        order.context(&component.origin),
+    );
+    match asked.of(&component.contract, known)? {
+        Work::Call(call) => {
+            let sandbox = order::sandbox(limits, task, grants, Stdio::Stderr);
+            let invocation = Invocation {
+                function: call.function,
+                args: call.args,
+                sandbox,
+            };
+            let outcome = order::prepare(&component).await?.invoke(invocation).await;
+            output.report(&Report::new(outcome, known)?)?;
+            Ok(Exit::Done)
+        }
+        Work::Program(args) => {
+            let sandbox = order::sandbox(limits, task, grants, Stdio::Inherit);
+            let name = component.origin.short_name();
+            let program = Program { name, args, sandbox };
+            let exit = main(program, &component, known).await?;
+            if let Some(figures) = known.figures {
+                let exit_code = exit.code;
+                let figures = figures.into();
+                output.aside(&Ended { exit_code, figures });
             }
-            _ if args.image.is_some() => return Err(Failure::ImageWithoutTask(args.source.clone())),
-            source => (source, None),
+            Ok(Exit::Program(exit.code))
+        }
+    }
+}
+
+async fn main(program: Program, component: &Component, known: &mut Known) -> Result<ProgramExit, Failure> {
+    let deadline = program.sandbox.limits.deadline;
+    let prepared = order::prepare(component).await?;
+    let limit = deadline.saturating_add(GRACE);
+    let outcome = tokio::time::timeout(limit, prepared.command(program)).await;
+    let outcome = outcome.map_err(|_| InvokeError::DeadlineExceeded { deadline })?;
+    known.ended(&outcome);
+    Ok(outcome.result?)
+}
+
+impl Known {
+    fn ended<T>(&mut self, outcome: &Outcome<T>) {
+        self.figures = Some(outcome.figures);
+        tracing::info!(figures = ?outcome.figures, "the run ended");
+    }
+}
+
+impl Asked {
+    /// What the command line says counts, and then what the Task says.
+    fn new(args: &Run, task: Option<TaskWork>) -> Result<Self, Failure> {
+        let program_args = args.program_args.clone();
+        let wants_call = args.call.is_some() || args.function.is_some() || args.args.is_some();
+        let other_work = |task: &TaskWork, asked| Failure::OtherWork {
+            task: task.to_string(),
+            asked,
         };
-        let call = task.as_ref().and_then(|task| task.spec.call.as_ref());
+        match task {
+            Some(task @ TaskWork::Service(_)) => Err(other_work(&task, "a run: use `propeller serve`")),
+            Some(task @ TaskWork::Call(_)) if !program_args.is_empty() => Err(other_work(&task, "a program's arguments")),
+            Some(TaskWork::Command(_)) if !wants_call && !program_args.is_empty() => Ok(Self::Program(program_args)),
+            Some(TaskWork::Command(command)) if !wants_call => Ok(Self::Program(command.args)),
+            Some(TaskWork::Call(call)) => Self::call(args, Some(&call)),
+            _ if wants_call => Self::call(args, None),
+            _ if !program_args.is_empty() => Ok(Self::Program(program_args)),
+            _ => Ok(Self::Anything),
+        }
+    }
+
+    fn call(args: &Run, task: Option<&propeller_api::Call>) -> Result<Self, Failure> {
+        let wanted = Wanted::new(args.call.as_deref(), args.function.clone(), args.args.as_deref(), task);
+        Ok(Self::Call(wanted?))
+    }
+
+    /// Checks that the component can do it, so that nothing is compiled for what it can't.
+    fn of(self, contract: &Contract, known: &mut Known) -> Result<Work, Failure> {
+        let wanted = match self {
+            Self::Program(_) if contract.command().is_none() => return Err(InvokeError::NotACommand.into()),
+            Self::Program(args) => return Ok(Work::Program(args)),
+            Self::Anything if contract.command().is_some() => return Ok(Work::Program(Vec::new())),
+            Self::Anything => Wanted::default(),
+            Self::Call(wanted) => wanted,
+        };
+        known.ran = Ran::NoProgram;
+        if contract.service().is_some() && contract.functions().next().is_none() {
+            return Err(Failure::OnlyServes);
+        }
+        wanted.fit(contract).map(Work::Call)
+    }
+}
+
+/// What the function returned: in text the value alone, as WAVE; in JSON beside the figures.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// A function that returns nothing gives null.
+    result: Value,
+    figures: FiguresReport,
+    /// A function that returns nothing has no text.
+    #[serde(skip)]
+    wave: String,
+}
+
+/// How a program ended, in JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ended {
+    exit_code: i32,
+    figures: FiguresReport,
+}
+
+impl Report {
+    fn new(outcome: Outcome<Returned>, known: &mut Known) -> Result<Self, Failure> {
+        known.ended(&outcome);
+        let returned = outcome.result?;
         Ok(Self {
-            source,
-            wanted: Wanted::new(args.call.as_deref(), args.function.clone(), args.args.as_deref(), call)?,
-            limits: limits(args, task.as_ref()),
-            task: task.map(|task| context(&task.metadata.namespace, &task.metadata.name)),
+            result: returned.json().cloned().unwrap_or_default(),
+            figures: outcome.figures.into(),
+            wave: returned.wave().unwrap_or_default(),
         })
     }
 }
 
-/// Flags first, then the Task. The result's bound is a report's, so that what runs here also runs on a proplet.
-fn limits(args: &Run, task: Option<&Task>) -> Limits {
-    let spec = task.map(|task| &task.spec);
-    let memory = spec.and_then(|spec| spec.resources.as_ref()?.memory);
-    let seconds = spec.and_then(|spec| spec.active_deadline_seconds);
-    let deadline = seconds.map(|seconds| Duration::from_secs(seconds.into()));
-    Limits {
-        memory: args.memory.or(memory).unwrap_or(DEFAULT_MEMORY).bytes(),
-        deadline: args
-            .timeout
-            .map(|timeout| timeout.0)
-            .or(deadline)
-            .unwrap_or(NO_DEADLINE),
-        result: Limits::DEFAULT_RESULT_BYTES,
-    }
-}
-
-/// A uid of its own for each run: a component may take it for the key of a side effect.
-fn context(namespace: &str, name: &str) -> TaskContext {
-    TaskContext {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-        uid: uuid::Uuid::new_v4().to_string(),
-        attempt: 1,
-    }
-}
-
-async fn invoke(component: Component, call: Call, limits: Limits, task: TaskContext) -> Result<Returned, Failure> {
-    let engine = Engine::new(EngineConfig::default())?;
-    let prepared = engine.prepare(&component.digest, component.bytes).await?;
-    tracing::debug!(digest = %component.digest, "compiled");
-    let sandbox = Sandbox {
-        limits,
-        task,
-        grants: Granted::default(),
-        output: GuestOutput::Stderr,
-        // Never cancelled: Ctrl-C drops the future, which ends the call as well.
-        cancel: Default::default(),
-    };
-    let invocation = Invocation {
-        function: call.function,
-        args: call.args,
-        sandbox,
-    };
-    let outcome = prepared.invoke(invocation).await;
-    tracing::info!(wall = ?outcome.figures.wall, peak_memory = outcome.figures.peak_memory, "the call ended");
-    Ok(outcome.result?)
-}
-
-/// As WAVE. A function that returns nothing has no text.
-impl fmt::Display for Value {
+impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.wave().unwrap_or_default())
-    }
-}
-
-/// As JSON. A function that returns nothing gives null.
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.json().serialize(serializer)
+        f.write_str(&self.wave)
     }
 }
 
@@ -141,53 +184,37 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
 
-    const TASK: &str = "
-        {apiVersion: propeller.dev/v1alpha1, kind: Task, metadata: {name: a, namespace: lab},
-         spec: {image: 'localhost:5000/a:1', call: {function: f}, resources: {memory: 64Mi}, activeDeadlineSeconds: 30}}";
-
-    fn order(line: &str) -> Result<Order, Failure> {
+    fn asked(line: &str, task: Option<&str>) -> Result<String, Failure> {
         let line = ["propeller", "run"].into_iter().chain(line.split_whitespace());
-        match Cli::try_parse_from(line).unwrap().command {
-            Command::Run(args) => Order::new(&args),
-            other => panic!("{other:?}"),
-        }
+        let Command::Run(args) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("not a run")
+        };
+        let task = task.map(|task| serde_saphyr::from_str(task).unwrap());
+        Ok(match Asked::new(&args, task)? {
+            Asked::Call(_) => "call".to_owned(),
+            Asked::Program(args) => format!("program {}", args.join(",")),
+            Asked::Anything => "anything".to_owned(),
+        })
     }
 
     #[test]
     fn flags_count_more_than_the_task() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("task.yaml");
-        std::fs::write(&path, TASK).unwrap();
-        let check = |flags: &str, source: &str, memory: u64, seconds: u64| {
-            let order = order(&format!("{} {flags}", path.display())).unwrap();
-            assert_eq!(order.source, Source::find(source).unwrap());
-            assert_eq!(
-                (order.limits.memory, order.limits.deadline),
-                (memory, Duration::from_secs(seconds))
-            );
-            let task = order.task.unwrap();
-            assert_eq!(
-                (task.namespace.as_str(), task.name.as_str(), task.attempt),
-                ("lab", "a", 1)
-            );
+        let check = |line: &str, task: Option<&str>, expected: Result<&str, &str>| {
+            let asked = asked(line, task).map_err(|failure| failure.reason());
+            assert_eq!(asked.as_deref().map_err(|reason| *reason), expected, "{line} {task:?}");
         };
-        check("", "localhost:5000/a:1", 64 << 20, 30);
-        check("--image b.wasm", "b.wasm", 64 << 20, 30);
-        check("--memory 1Mi --timeout 2m", "localhost:5000/a:1", 1 << 20, 120);
-    }
-
-    #[test]
-    fn without_a_task_there_are_defaults() {
-        let order = order("a.wasm").unwrap();
-        assert_eq!((order.limits.memory, order.limits.deadline), (256 << 20, NO_DEADLINE));
-        assert!(order.task.is_none());
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        let check = |line: &str, reason: &str| assert_eq!(order(line).map(drop).unwrap_err().reason(), reason);
-        check("nothing", "UnknownSource");
-        check("a.wasm --image b.wasm", "Usage");
-        check("no-such-task.yaml", "ReadFailed");
+        let call = Some("{call: {function: f, args: []}}");
+        let command = Some("{command: {args: [a, b]}}");
+        check("a.wasm", None, Ok("anything"));
+        check("a.wasm f()", None, Ok("call"));
+        check("a.wasm --args []", None, Ok("call"));
+        check("a.wasm -- a --b", None, Ok("program a,--b"));
+        check("t.yaml", call, Ok("call"));
+        check("t.yaml f()", call, Ok("call"));
+        check("t.yaml -- a", call, Err("Usage"));
+        check("t.yaml", command, Ok("program a,b"));
+        check("t.yaml -- c", command, Ok("program c"));
+        check("t.yaml f()", command, Ok("call"));
+        check("t.yaml", Some("{service: {}}"), Err("Usage"));
     }
 }
