@@ -34,11 +34,12 @@ gen: ## Write the CRDs and the golden messages anew from the Rust types
 	$(CARGO) run --locked -q --bin propeller-operator -- crds operator/crds
 	PROPELLER_GEN=1 $(CARGO) test --locked -q -p propeller-protocol
 
-# The versions that are shipped are those that are fuzzed, so the lock file is the workspace's. There is no unsafe code for a sanitizer to watch.
-fuzz: ## Run each fuzz target for FUZZ_SECONDS (600); needs nightly Rust and cargo-fuzz
+# What is fuzzed is what is shipped, so the lock file is the workspace's. There is no unsafe code for a sanitizer to watch, and without one stable
+# Rust will do.
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (600); needs cargo-fuzz
 	cp Cargo.lock fuzz/Cargo.lock
 	cd fuzz && for target in $(FUZZ_TARGETS); do \
-		$(CARGO) +nightly fuzz run --sanitizer none $$target \
+		$(CARGO) fuzz run --sanitizer none $$target \
 			-- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 || exit; \
 	done
 

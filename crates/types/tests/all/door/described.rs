@@ -77,3 +77,18 @@ fn a_described_world_that_isnt_there_is_refused() {
         "env",
     );
 }
+
+/// An import of a kind that no compiler writes: wit-parser panics there, in the version that this was written with.
+#[test]
+fn a_description_made_to_hurt_is_refused() {
+    let description = bytes(
+        r#"(component (@custom "wit-component-encoding" "\04\00")
+            (type $w (component
+                (type $world (component (import "url=<https://example.com>" (func))))
+                (export "a:b/w" (component (type $world)))))
+            (export "w" (type $w)))"#,
+    );
+    let escaped: String = description.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    let error = lift(&bytes(&format!(r#"(module (@custom "component-type" "{escaped}"))"#))).unwrap_err();
+    assert!(matches!(error, LiftError::Encode { .. }), "{error}");
+}

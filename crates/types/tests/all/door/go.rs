@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::Command};
 use propeller_types::{Contract, Wasi, lift};
 use tempfile::TempDir;
 use wasmtime::{
-    Engine, Store,
+    Config, Engine, OptLevel, Store,
     component::{Component, Instance, Linker, ResourceTable, Val},
 };
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryOutputPipe};
@@ -68,7 +68,8 @@ impl WasiView for State {
 }
 
 fn instantiate(module: &[u8], wasi: WasiCtx) -> (Store<State>, Instance) {
-    let engine = Engine::default();
+    // Go's runtime is large, and what is compiled here runs once.
+    let engine = Engine::new(Config::new().cranelift_opt_level(OptLevel::None)).unwrap();
     let component = Component::from_binary(&engine, &lift(module).unwrap()).unwrap();
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker).unwrap();
