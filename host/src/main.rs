@@ -7,7 +7,10 @@ use std::{
 };
 
 use clap::Parser;
-use propeller_host::proplet::{Ended, Flags, LogFormat, Machine, Proplet, Settings, signals};
+use propeller_host::{
+    engine::compile_child,
+    proplet::{Ended, Flags, LogFormat, Machine, Proplet, Settings, signals},
+};
 use tracing_subscriber::EnvFilter;
 
 /// A setting is wrong, as with every other program.
@@ -16,6 +19,9 @@ const USAGE: u8 = 2;
 const FORCED: u8 = 130;
 
 fn main() -> ExitCode {
+    if let Some(exit) = compile_child(env::args_os()) {
+        return exit;
+    }
     let settings = match Settings::load(Flags::parse(), Machine::read()) {
         Ok(settings) => settings,
         Err(error) => {

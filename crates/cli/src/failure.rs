@@ -261,6 +261,6 @@ fn invoke_exit(error: &InvokeError) -> Exit {
         InvokeError::OutOfMemory { .. } => Exit::OutOfMemory,
         InvokeError::DeadlineExceeded { .. } => Exit::Deadline,
         InvokeError::Cancelled => Exit::Interrupted,
-        InvokeError::Host { .. } => Exit::Failed,
+        InvokeError::Busy { .. } | InvokeError::Host { .. } => Exit::Failed,
     }
 }

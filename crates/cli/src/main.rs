@@ -32,6 +32,7 @@ use std::{env, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
+use propeller_host::engine::compile_child;
 use rustls::crypto::ring;
 use tokio::{runtime, signal};
 
@@ -43,6 +44,9 @@ use output::Output;
 use settings::Environment;
 
 fn main() -> ExitCode {
+    if let Some(exit) = compile_child(env::args_os()) {
+        return exit;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(stop) => return refuse(&stop),

@@ -1,36 +1,30 @@
-//! Where guests run: threads of their own.
+//! Where guests run: threads of their own. Compilations have others, which a guest can't hold up.
 //!
 //! Heartbeats, MQTT and `stop` live on the runtime of whoever uses the engine. A guest that spins holds a thread of this one instead,
 //! for one tick of the epoch at a time.
 
-use std::{future::Future, num::NonZeroUsize, sync::Arc};
+use std::{future::Future, num::NonZeroUsize};
 
 use tokio::{
-    runtime::{Builder, Runtime},
-    sync::Semaphore,
-    task::{JoinError, JoinHandle},
+    runtime::{Builder, Handle, Runtime},
+    task::JoinError,
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use super::EngineError;
 
-/// Compilations at the same moment. One alone uses every processor for most of its time; a second one lets something small pass by
-/// something large.
-const COMPILATIONS: usize = 2;
-
-/// A Tokio runtime for guests and compilations. Dropping it abandons what runs there.
+/// A Tokio runtime for guests or for compilations. Dropping it abandons what runs there.
 #[derive(Debug)]
 pub(super) struct Executor {
     /// Always there, until `drop` takes it.
     runtime: Option<Runtime>,
-    handle: tokio::runtime::Handle,
-    turns: Arc<Semaphore>,
+    handle: Handle,
 }
 
 impl Executor {
-    pub(super) fn start(threads: NonZeroUsize) -> Result<Self, EngineError> {
+    pub(super) fn start(name: &str, threads: NonZeroUsize) -> Result<Self, EngineError> {
         let runtime = Builder::new_multi_thread()
-            .thread_name("guest")
+            .thread_name(name)
             .worker_threads(threads.get())
             // By default a worker looks at timers and at tasks from outside once in 61 polls, which is meant for polls of microseconds.
             // Here a poll may take a whole tick: deadlines would come half a second late.
@@ -42,7 +36,6 @@ impl Executor {
         Ok(Self {
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
-            turns: Arc::new(Semaphore::new(COMPILATIONS)),
         })
     }
 
@@ -54,17 +47,9 @@ impl Executor {
         AbortOnDropHandle::new(self.handle.spawn(future)).await
     }
 
-    /// Run a compilation, when its turn comes, on a thread that nothing else waits for. It goes on even if nobody waits for it.
-    pub(super) fn compile<T: Send + 'static>(
-        &self,
-        compilation: impl FnOnce() -> T + Send + 'static,
-    ) -> JoinHandle<Result<T, JoinError>> {
-        let turns = self.turns.clone();
-        self.handle.spawn(async move {
-            // Fails only if somebody closed the semaphore, and nobody does.
-            let _turn = turns.acquire().await;
-            tokio::task::spawn_blocking(compilation).await
-        })
+    /// Where futures can be spawned.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
     }
 }
 

@@ -3,7 +3,7 @@
 use propeller_api::Memory;
 use propeller_types::{ArgsError, FindError};
 use serde_json::Value;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::{Limits, state::State};
@@ -27,7 +27,9 @@ pub enum InvokeError {
     #[error("the component is not a program: it doesn't export wasi:cli/run; call one of its functions instead")]
     NotACommand,
     /// It was to serve HTTP.
-    #[error("the component is not a service: it exports neither wasi:http/incoming-handler@0.2 nor wasi:http/handler@0.3")]
+    #[error(
+        "the component is not a service: it exports neither wasi:http/incoming-handler@0.2 nor wasi:http/handler@0.3"
+    )]
     NotAService,
     /// The function returned the `err` of its `result`.
     #[error("the function returned an error{}", value.as_ref().map(shown).unwrap_or_default())]
@@ -70,6 +72,12 @@ pub enum InvokeError {
         /// Bytes allowed.
         limit: usize,
     },
+    /// All instances that the host can have are there already.
+    #[error("the host has no room for another instance ({detail}); try again later, or raise the number of instances")]
+    Busy {
+        /// What there is no more of.
+        detail: String,
+    },
     /// The host failed, not the guest: it has no memory or address space left, for instance.
     #[error("the host failed to run it: {detail}")]
     Host {
@@ -93,6 +101,7 @@ impl InvokeError {
             Self::DeadlineExceeded { .. } => "DeadlineExceeded",
             Self::Cancelled => "Cancelled",
             Self::ResultTooLarge { .. } => "ResultTooLarge",
+            Self::Busy { .. } => "Busy",
             Self::Host { .. } => "HostFailure",
         }
     }
@@ -127,6 +136,9 @@ impl InvokeError {
         let guest = error.is::<Trap>() || error.is::<WasmBacktrace>() || error.is::<I32Exit>();
         if guest || state.memory.refused() {
             Self::from_guest(error, state, limits)
+        } else if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+            let detail = full.to_string();
+            Self::Busy { detail }
         } else {
             Self::host(error)
         }

@@ -1,4 +1,4 @@
-//! What this host offers to components: WASI 0.2 and `propeller:task`.
+//! What this host offers to components: WASI 0.2 and `propeller:task`, and WASI 0.3 in an engine that has concurrency.
 //!
 //! Offering an interface grants nothing: every function asks the store of its own run what is allowed there.
 
@@ -12,9 +12,13 @@ mod bindings {
 
 use bindings::propeller::task::context;
 
-pub(super) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>, EngineError> {
+pub(super) fn linker(engine: &wasmtime::Engine, concurrency: bool) -> Result<Linker<State>, EngineError> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)
+        .and_then(|()| match concurrency {
+            true => wasmtime_wasi::p3::add_to_linker(&mut linker),
+            false => Ok(()),
+        })
         .and_then(|()| {
             context::add_to_linker::<_, HasSelf<TaskContext>>(&mut linker, |state: &mut State| &mut state.task)
         })

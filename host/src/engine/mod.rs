@@ -13,17 +13,16 @@
 //! A guest is stopped in two ways that need each other. The epoch makes it yield every few milliseconds, wherever its code is; and
 //! whatever waits for it (deadline, cancellation, a caller that went away) acts at such a yield, or while the guest waits in a host call.
 //!
-//! Never here: the network, files, MQTT, retries. Bytes come in already verified against their digest.
+//! Never here: the network, MQTT, retries; files, but those of compiled code. Bytes come in already verified against their digest.
 
+mod code;
 mod executor;
 mod failure;
 mod grants;
 mod linker;
 mod memory;
-mod prepare;
 mod run;
 mod sandbox;
-mod shelf;
 mod state;
 mod stdio;
 #[cfg(test)]
@@ -31,41 +30,56 @@ mod tests;
 mod ticker;
 mod traffic;
 
-use std::{error::Error, io, num::NonZeroUsize, sync::Arc, thread};
+use std::{
+    error::Error,
+    io,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    thread,
+};
 
+use bytes::Bytes;
 use propeller_api::Digest;
-use wasmtime::component::Linker;
 
+pub use code::{CacheConfig, CacheError, CompileBounds, Compiler, PrepareError, Prepared, compile_child};
 pub use failure::InvokeError;
 pub use grants::{Allowed, Granted, Policy, Refused, Root};
-pub use prepare::{PrepareError, Prepared};
 pub use run::{Exit, Figures, Invocation, Outcome, Program, Returned};
 pub use sandbox::{Limits, Sandbox, TaskContext};
 pub use stdio::{Line, LineLimits, LineReader, Lines, Stdio, Stream, lines};
 
+use code::Foundry;
 use executor::Executor;
-use shelf::Shelf;
-use state::State;
-use ticker::Ticker;
-
-/// Frames of a guest's stack that a trap shows.
-const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 
 /// How an [`Engine`] is set up.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// How many guests run at the same moment; others wait for their turn, a few milliseconds each.
     pub guest_threads: NonZeroUsize,
+    /// How many instances there can be at once, waiting ones included. A component with several memories counts more than once. It costs
+    /// addresses, and memory only for what is in use.
+    pub instances: NonZeroU32,
     /// How many components are kept ready in memory. The one that was used least recently goes first.
     pub warm_components: NonZeroUsize,
+    /// Bytes of compiled code that they may have together. What is mapped from a file counts, though the kernel can drop it.
+    pub warm_bytes: usize,
+    /// Where compiled code is kept between runs, if anywhere.
+    pub cache: Option<CacheConfig>,
+    /// Who compiles, and with which bounds.
+    pub compiler: Compiler,
 }
 
 impl Default for EngineConfig {
-    /// A thread per processor, and 64 warm components.
+    /// A thread per processor, 1,024 instances, and 64 warm components with 1 GiB of code. Nothing is kept on disk, and what is compiled isn't
+    /// bounded: a program that takes components from others sets `cache` and `compiler`.
     fn default() -> Self {
         Self {
             guest_threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            instances: const { NonZeroU32::new(1024).unwrap() },
             warm_components: const { NonZeroUsize::new(64).unwrap() },
+            warm_bytes: 1 << 30,
+            cache: None,
+            compiler: Compiler::InProcess,
         }
     }
 }
@@ -79,6 +93,9 @@ pub enum EngineError {
     /// Two interfaces that the host offers contradict each other.
     #[error("cannot offer the host's interfaces")]
     Link(#[source] Box<dyn Error + Send + Sync>),
+    /// Compiled code can't be kept where the configuration says.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// The operating system gives no threads for guests.
     #[error("cannot start threads for guests")]
     StartExecutor(#[source] io::Error),
@@ -92,38 +109,30 @@ pub enum EngineError {
 pub struct Engine(Arc<Shared>);
 
 struct Shared {
-    wasmtime: wasmtime::Engine,
-    linker: Arc<Linker<State>>,
+    foundry: Foundry,
     executor: Executor,
-    shelf: Shelf,
-    /// Held for its thread.
-    _ticker: Ticker,
 }
 
 impl Engine {
     /// Start an engine and its threads.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let wasmtime =
-            wasmtime::Engine::new(&settings()).map_err(|error| EngineError::Configure(error.into_boxed_dyn_error()))?;
         Ok(Self(Arc::new(Shared {
-            linker: Arc::new(linker::linker(&wasmtime)?),
-            executor: Executor::start(config.guest_threads)?,
-            shelf: Shelf::new(config.warm_components),
-            _ticker: Ticker::start(wasmtime.clone())?,
-            wasmtime,
+            executor: Executor::start("guest", config.guest_threads)?,
+            foundry: Foundry::start(config)?,
         })))
     }
 
-    /// A component that was prepared before, or is being prepared: without its bytes, which needn't be read or fetched then.
+    /// A component that was prepared before, also by another process that had the same cache, or is being prepared: without its bytes, which
+    /// needn't be read or fetched then.
     pub async fn warm(&self, digest: &Digest) -> Option<Prepared> {
-        let code = self.0.shelf.get(digest)?.await.ok()?;
+        let code = self.0.foundry.find(digest).await?;
         Some(Prepared::new(self.clone(), code))
     }
 
     /// Compile a component and link it with what the host offers, or find it warm.
     ///
     /// `bytes` must be what `digest` names; the caller has verified that. A digest is compiled once, however many ask for it meanwhile,
-    /// and that goes on when a caller stops waiting. A failure isn't remembered.
+    /// and that ends when the last of them stops waiting. A failure isn't remembered.
     ///
     /// # Errors
     ///
@@ -133,30 +142,11 @@ impl Engine {
         digest: &Digest,
         bytes: impl AsRef<[u8]> + Send + 'static,
     ) -> Result<Prepared, PrepareError> {
-        let shared = &self.0;
-        let flight = shared.shelf.get_or_start(digest, || {
-            let (engine, linker) = (shared.wasmtime.clone(), shared.linker.clone());
-            prepare::flight(
-                shared
-                    .executor
-                    .compile(move || prepare::compile(&engine, &linker, bytes.as_ref())),
-            )
-        });
-        let code = flight.await.inspect_err(|_| shared.shelf.forget(digest))?;
+        let code = self.0.foundry.prepare(digest, Bytes::from_owner(bytes)).await?;
         Ok(Prepared::new(self.clone(), code))
     }
 
     fn executor(&self) -> &Executor {
         &self.0.executor
     }
-}
-
-fn settings() -> wasmtime::Config {
-    let mut config = wasmtime::Config::new();
-    config
-        .epoch_interruption(true)
-        .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
-        // By default an environment variable decides whether a guest's debug information, which nobody vouches for, is parsed on a trap.
-        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
-    config
 }

@@ -1,6 +1,13 @@
 //! The clock that interrupts guests.
 
-use std::{io, sync::mpsc, thread, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use wasmtime::EngineWeak;
 
 use super::EngineError;
 
@@ -9,31 +16,46 @@ use super::EngineError;
 /// Compiled code looks at a counter in every loop and function; a shorter period costs nothing there, only wake-ups of this thread.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// The thread that raises an engine's epoch. It ends when this is dropped.
-#[derive(Debug)]
+/// The thread that raises the epoch of engines. It ends when this is dropped.
 pub(super) struct Ticker {
+    engines: Arc<Engines>,
     /// Nothing is ever sent: that the other end is gone wakes the thread at once and ends it.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
+type Engines = Mutex<Vec<EngineWeak>>;
+
 impl Ticker {
-    pub(super) fn start(engine: wasmtime::Engine) -> Result<Self, EngineError> {
+    pub(super) fn start() -> Result<Self, EngineError> {
         let (stop, stopped) = mpsc::channel();
-        let thread = Self::spawn(engine, stopped).map_err(EngineError::StartTicker)?;
+        let engines = Arc::new(Engines::default());
+        let thread = Self::spawn(engines.clone(), stopped).map_err(EngineError::StartTicker)?;
         Ok(Self {
+            engines,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    fn spawn(engine: wasmtime::Engine, stopped: mpsc::Receiver<()>) -> io::Result<thread::JoinHandle<()>> {
+    /// Tick for this engine too.
+    pub(super) fn add(&self, engine: EngineWeak) {
+        lock(&self.engines).push(engine);
+    }
+
+    fn spawn(engines: Arc<Engines>, stopped: mpsc::Receiver<()>) -> io::Result<thread::JoinHandle<()>> {
         thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || {
             while stopped.recv_timeout(PERIOD) == Err(mpsc::RecvTimeoutError::Timeout) {
-                engine.increment_epoch();
+                for engine in lock(&engines).iter().filter_map(EngineWeak::upgrade) {
+                    engine.increment_epoch();
+                }
             }
         })
     }
+}
+
+fn lock(engines: &Engines) -> std::sync::MutexGuard<'_, Vec<EngineWeak>> {
+    engines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Ticker {

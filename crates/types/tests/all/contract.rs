@@ -1,6 +1,6 @@
 //! What is read from bytes.
 
-use propeller_types::{Contract, Origin, Wasi};
+use propeller_types::{Contract, Origin, Wasi, outline};
 use serde_json::json;
 
 use crate::components::{ADD, bytes, contract, values};
@@ -277,3 +277,34 @@ fn other_bytes_are_refused() {
     refuse(&bytes(package), "WitPackage", "a WIT package");
     assert_eq!(Contract::read(&bytes("(component)")).unwrap().exports, []);
 }
+
+#[test]
+fn an_outline_has_the_contract_and_no_code() {
+    for text in [ADD, VALUES, MUCH] {
+        let bytes = bytes(text);
+        let outline = outline(&bytes).unwrap();
+        assert_eq!(Contract::read(&outline).unwrap(), Contract::read(&bytes).unwrap());
+    }
+    let (much, outline) = (bytes(MUCH), outline(&bytes(MUCH)).unwrap());
+    assert!(
+        much.len() > 10_000 && outline.len() < 500,
+        "{} {}",
+        much.len(),
+        outline.len()
+    );
+}
+
+/// Everything that an outline leaves out, and what must agree with it.
+const MUCH: &str = r#"(component
+    (core module $m
+        (memory (export "memory") 1)
+        (table funcref (elem $f))
+        (data "kept elsewhere")
+        (data (i32.const 8) "lots of it")
+        (@custom "notes" "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+        (func $f (export "f") (param i32) (local i64 f32)
+            (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1))
+            (data.drop 0)))
+    (component $inner (core module (func unreachable)))
+    (core instance $m (instantiate $m))
+    (func (export "f") (param "x" u32) (canon lift (core func $m "f"))))"#;

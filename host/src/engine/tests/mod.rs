@@ -1,13 +1,15 @@
 //! The engine against components written as text, each as small as what it shows. Guests built from Rust are in the end-to-end tests.
 
 mod bounds;
+mod cache;
 mod calls;
 mod ends;
 mod loading;
+mod room;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     time::Duration,
 };
 
@@ -16,8 +18,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engine, EngineConfig, Granted, Invocation, InvokeError, Limits, Outcome, PrepareError, Prepared, Returned, Sandbox, Stdio,
-    TaskContext,
+    Engine, EngineConfig, Granted, Invocation, InvokeError, Limits, Outcome, PrepareError, Prepared, Returned, Sandbox,
+    Stdio, TaskContext,
 };
 
 /// Far beyond what any test here needs, on any machine.
