@@ -29,6 +29,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod ticker;
+mod traffic;
+mod wasi;
 
 use std::{error::Error, io, num::NonZeroUsize, sync::Arc, thread};
 
@@ -36,7 +38,7 @@ use propeller_api::Digest;
 use wasmtime::component::Linker;
 
 pub use failure::InvokeError;
-pub use grants::{Allowed, Granted, Policy, Refused, Root};
+pub use grants::{Allowed, Granted, Means, Policy, Refused, Resolver, Root, Trust};
 pub use invoke::{Figures, Invocation, Outcome, Returned};
 pub use output::Output;
 pub use prepare::{PrepareError, Prepared};
@@ -105,7 +107,7 @@ impl Engine {
         let wasmtime =
             wasmtime::Engine::new(&settings()).map_err(|error| EngineError::Configure(error.into_boxed_dyn_error()))?;
         Ok(Self(Arc::new(Shared {
-            linker: Arc::new(linker::linker(&wasmtime)?),
+            linker: Arc::new(linker::linker(&wasmtime, true)?),
             executor: Executor::start(config.guest_threads)?,
             shelf: Shelf::new(config.warm_components),
             _ticker: Ticker::start(wasmtime.clone())?,
