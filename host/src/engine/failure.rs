@@ -6,7 +6,7 @@ use serde_json::Value;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::{Limits, state::State};
+use super::{Limits, memory, state::State};
 
 /// Bytes of a message that the guest may have written.
 const MESSAGE_BYTES: usize = 256;
@@ -122,7 +122,7 @@ impl InvokeError {
         if backtrace.is_none() && is_too_much(error) {
             return Self::ResultTooLarge { limit: limits.result };
         }
-        if state.memory.refused() {
+        if state.memory.refused() || memory::is_out_of_handles(error) {
             return Self::OutOfMemory { limit: limits.memory };
         }
         Self::Trap {

@@ -1,9 +1,34 @@
-//! One memory bound for a whole instance.
+//! One bound on the memory of a run: what its guest holds, and what the host holds on its behalf.
 //!
 //! A component may hold several core instances, each with memories and tables of its own, so a bound per memory is no bound at all.
-//! Wasmtime asks here before any of them is made or grown, and this keeps the sum.
+//! Wasmtime asks here before any of them is made or grown, and this keeps the sum. Host buffers that live longer than a call are added to
+//! the same sum while they live.
+//!
+//! What a hostile guest can make the host hold, and what bounds it:
+//!
+//! | What | Bound |
+//! |---|---|
+//! | linear memories and tables | counted here |
+//! | HTTP connections: buffers, TLS, a chunk each way | counted here, 256 KiB each, and 64 at a time |
+//! | values read from a key-value bucket | counted here while they are read; 1 MiB each |
+//! | address space and host structures of memories, tables, instances | their numbers, below |
+//! | handles: streams, files, sockets, timers, requests, bodies, fields | [`MemoryBound::handles`]: their number is such that with the buffer of each full, all together are no more than the bound again |
+//! | handles and tasks of the component model itself (0.3's streams, futures, subtasks; resources of the guest) | the same number |
+//! | what is passed to the host in one call: strings, lists, poll lists | Wasmtime's fuel for host calls, set with the store |
+//! | HTTP fields | 64 KiB for each set of them |
+//! | bytes waiting in an output stream or an outgoing body | 64 KiB each (`wasmtime-wasi` for files and sockets, `p2_outgoing_body_chunk_size` here) |
+//! | one read from a stream, file or socket | 64 KiB (`wasmtime-wasi`) |
+//! | random bytes in one call | 64 KiB |
+//! | environment, arguments, configuration | the Task's own limits, since they come from it |
+//!
+//! What lives for one call only isn't counted: there is one call at a time in 0.2, and in 0.3 as many as there are handles for.
 
-use wasmtime::ResourceLimiter;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+};
+
+use wasmtime::{ResourceLimiter, component::ResourceTableError};
 
 /// Wasmtime's tables hold a pointer per element.
 const TABLE_ELEMENT: usize = size_of::<usize>();
@@ -15,32 +40,69 @@ const MEMORIES: usize = 64;
 const TABLES: usize = 256;
 const INSTANCES: usize = 512;
 
+/// The most that the host buffers behind one handle.
+const HANDLE_BYTES: usize = 64 << 10;
+/// A guest with little memory needs some handles nevertheless: three streams, a file, what it waits for.
+const FEWEST_HANDLES: usize = 128;
+/// Many of them are file descriptors, of which the host has a limited number for all its tasks.
+const MOST_HANDLES: usize = 2048;
+
 /// Counts what all memories and tables of one store hold, and refuses what would exceed the bound.
 #[derive(Debug)]
 pub(super) struct MemoryBound {
+    account: Account,
+}
+
+/// The sum that is bounded. Clones share it, for buffers that outlive a borrow of the store.
+#[derive(Debug, Clone)]
+pub(super) struct Account(Arc<Sums>);
+
+#[derive(Debug)]
+struct Sums {
     limit: usize,
-    used: usize,
-    refused: bool,
+    used: AtomicUsize,
+    peak: AtomicUsize,
+    refused: AtomicBool,
+}
+
+/// Bytes that the host holds for the guest until this is dropped.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    account: Account,
+    bytes: usize,
 }
 
 impl MemoryBound {
     /// A bound of `limit` bytes.
     pub(super) fn new(limit: u64) -> Self {
         Self {
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            used: 0,
-            refused: false,
+            account: Account(Arc::new(Sums {
+                limit: usize::try_from(limit).unwrap_or(usize::MAX),
+                used: AtomicUsize::new(0),
+                peak: AtomicUsize::new(0),
+                refused: AtomicBool::new(false),
+            })),
         }
     }
 
-    /// Bytes held at most at one time. Memories never shrink while their store lives, so the sum is the peak.
+    /// For what the host holds.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Bytes held at most at one time.
     pub(super) fn peak(&self) -> u64 {
-        self.used as u64
+        self.account.0.peak.load(Relaxed) as u64
     }
 
     /// Whether the guest was ever refused memory: what it failed of afterwards is most likely that.
     pub(super) fn refused(&self) -> bool {
-        self.refused
+        self.account.0.refused.load(Relaxed)
+    }
+
+    /// Handles to host objects that the guest may hold at one time.
+    pub(super) fn handles(&self) -> usize {
+        (self.account.0.limit / HANDLE_BYTES).clamp(FEWEST_HANDLES, MOST_HANDLES)
     }
 
     /// Growth that the memory's or table's own maximum forbids fails by itself, and is not counted.
@@ -51,14 +113,45 @@ impl MemoryBound {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return true;
         }
-        let more = desired.saturating_sub(current).saturating_mul(unit);
-        let used = self.used.saturating_add(more);
-        if used > self.limit {
-            self.refused = true;
-            return false;
+        self.account.add(desired.saturating_sub(current).saturating_mul(unit))
+    }
+}
+
+/// Whether a guest failed because it holds as many handles as it may. Wasmtime has no public type for the limit on the component model's own; a
+/// test holds its words.
+pub(super) fn is_out_of_handles(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ResourceTableError::Full))
+        || error.root_cause().to_string().contains("store handle limit exceeded")
+}
+
+impl Account {
+    /// Count bytes that the host is about to hold. Nothing, if they would exceed the bound.
+    pub(super) fn reserve(&self, bytes: usize) -> Option<Reservation> {
+        self.add(bytes).then(|| Reservation {
+            account: self.clone(),
+            bytes,
+        })
+    }
+
+    fn add(&self, bytes: usize) -> bool {
+        let sums = &self.0;
+        let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= sums.limit);
+        match sums.used.fetch_update(Relaxed, Relaxed, fits) {
+            Ok(before) => {
+                sums.peak.fetch_max(before.saturating_add(bytes), Relaxed);
+                true
+            }
+            Err(_) => {
+                sums.refused.store(true, Relaxed);
+                false
+            }
         }
-        self.used = used;
-        true
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.account.0.used.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -99,6 +192,25 @@ mod tests {
         assert!(!bound.table_growing(25, 26, None).unwrap());
         assert!(bound.refused());
         assert_eq!(bound.peak(), 1000, "what was refused isn't held");
+    }
+
+    #[test]
+    fn host_buffers_count_while_they_live() {
+        let mut bound = MemoryBound::new(1000);
+        assert!(bound.memory_growing(0, 500, None).unwrap());
+        let buffer = bound.account().reserve(400).unwrap();
+        assert!(!bound.memory_growing(500, 700, None).unwrap());
+        assert!(bound.account().reserve(101).is_none());
+        drop(buffer);
+        assert!(bound.memory_growing(500, 700, None).unwrap());
+        assert_eq!(bound.peak(), 900);
+    }
+
+    #[test]
+    fn a_sum_that_no_number_holds_is_refused() {
+        let bound = MemoryBound::new(u64::MAX);
+        let _most = bound.account().reserve(usize::MAX).unwrap();
+        assert!(bound.account().reserve(1).is_none());
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod stdio;
 mod tests;
 mod ticker;
 mod traffic;
+mod wasi;
 
 use std::{
     error::Error,
@@ -43,7 +44,7 @@ use propeller_api::Digest;
 
 pub use code::{CacheConfig, CacheError, CompileBounds, Compiler, PrepareError, Prepared, compile_child};
 pub use failure::InvokeError;
-pub use grants::{Allowed, Granted, Policy, Refused, Root};
+pub use grants::{Allowed, Granted, Means, Policy, Refused, Resolver, Root, Trust};
 pub use run::{Exit, Figures, Invocation, Outcome, Program, Returned};
 pub use sandbox::{Limits, Sandbox, TaskContext};
 pub use stdio::{Line, LineLimits, LineReader, Lines, Stdio, Stream, lines};

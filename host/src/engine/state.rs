@@ -1,12 +1,10 @@
 //! What one run owns: the data of its store. Nothing here is shared between runs.
 
 use wasmtime::{Store, component::ResourceTable};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::{Granted, Sandbox, TaskContext, memory::MemoryBound, traffic::Traffic};
-
-/// Handles to host objects (streams, timers, files) that a guest may hold at one time. They live in the host's memory, not in the guest's.
-const HANDLES: usize = 10_000;
+use super::{Sandbox, TaskContext, memory::MemoryBound, traffic::Traffic, wasi::Wasi};
 
 /// Host memory for what a guest passes to the host in one call, beside what its result may take.
 const HOST_CALL_BYTES: usize = 1 << 20;
@@ -16,9 +14,8 @@ pub(super) struct State {
     pub(super) task: TaskContext,
     pub(super) memory: MemoryBound,
     pub(super) traffic: Traffic,
-    pub(super) granted: Granted,
-    wasi: WasiCtx,
-    handles: ResourceTable,
+    pub(super) wasi: Wasi,
+    pub(super) handles: ResourceTable,
 }
 
 impl State {
@@ -35,46 +32,44 @@ impl State {
             .result
             .saturating_mul(size_of::<wasmtime::component::Val>());
         store.set_hostcall_fuel(result.saturating_add(HOST_CALL_BYTES));
+        let handles = store.data().memory.handles();
+        store.set_max_component_handles(handles);
+        if let Some(concurrent) = store.concurrent_resource_table() {
+            concurrent.set_max_capacity(handles);
+        }
         store
     }
 
     fn new(sandbox: &Sandbox, argv: &[String]) -> Self {
+        let memory = MemoryBound::new(sandbox.limits.memory);
         let traffic = Traffic::default();
         let mut handles = ResourceTable::new();
-        handles.set_max_capacity(HANDLES);
+        handles.set_max_capacity(memory.handles());
         Self {
             task: sandbox.task.clone(),
-            memory: MemoryBound::new(sandbox.limits.memory),
-            wasi: context(sandbox, argv, &traffic),
-            granted: sandbox.grants.clone(),
+            wasi: Wasi::new(sandbox, argv, memory.account(), &traffic),
+            memory,
             handles,
             traffic,
         }
     }
 }
 
-/// A WASI with clocks and randomness, and what was granted.
-///
-/// All else is off unless it's asked for; the sockets are said again because they are what would hurt most.
-fn context(sandbox: &Sandbox, argv: &[String], traffic: &Traffic) -> WasiCtx {
-    let mut wasi = WasiCtx::builder();
-    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-    sandbox.stdio.connect(&mut wasi, traffic);
-    wasi.args(argv);
-    let Some(granted) = sandbox.grants.capabilities() else {
-        return wasi.build();
-    };
-    wasi.envs(&granted.env);
-    let mut wasi = wasi.build();
-    *wasi.filesystem() = granted.directories.clone();
-    wasi
-}
-
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: &mut self.wasi,
+            ctx: &mut self.wasi.context,
             table: &mut self.handles,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.wasi.outgoing,
+            table: &mut self.handles,
+            ctx: &mut self.wasi.http,
         }
     }
 }

@@ -6,14 +6,21 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use propeller_tests::guests::Guest;
 
-use crate::host;
+use crate::{grants, host};
 
 /// The test that shows what the guest is for.
 fn test_of(guest: Guest) -> &'static str {
     match guest {
         Guest::Ambiguous => name(host::ambiguous_exports_must_be_qualified),
+        Guest::Config => name(grants::config_is_what_was_granted),
+        Guest::Dial => name(grants::sockets::dial_reaches_what_was_granted),
+        Guest::Env => name(grants::env_is_what_was_granted),
+        Guest::Fetch => name(grants::http::fetch_reaches_what_was_granted),
+        Guest::Files => name(grants::files_are_below_what_was_granted),
         Guest::Greedy => name(host::greedy_imports_are_named_before_anything_runs),
         Guest::Hoard => name(host::hoard_is_out_of_memory_and_disturbs_nobody),
+        Guest::Hog => name(grants::memory::hog_is_out_of_memory_and_the_host_is_not),
+        Guest::Lookup => name(grants::sockets::lookup_asks_for_granted_names_only),
         Guest::Peek => name(host::peek_sees_nothing),
         Guest::Sleep => name(host::sleep_ends_at_its_deadline_and_on_cancel),
         Guest::Spin => name(host::spin_ends_at_its_deadline_and_on_cancel),

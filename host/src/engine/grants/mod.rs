@@ -14,17 +14,22 @@
 
 pub(super) mod address;
 mod directory;
+mod means;
 mod policy;
 mod refused;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use propeller_api::{EnvVar, Grants, HttpTarget, NetTarget};
 use wasmtime_wasi::{WasiCtx, filesystem::WasiFilesystemCtx};
 use wasmtime_wasi_config::WasiConfigVariables;
 
+pub use means::{Means, Resolver, Trust};
 pub use policy::{Allowed, Policy, Root};
 pub use refused::Refused;
 
@@ -41,6 +46,7 @@ pub(super) struct Capabilities {
     pub(super) http: Vec<HttpTarget>,
     pub(super) net: Vec<NetTarget>,
     pub(super) config: WasiConfigVariables,
+    pub(super) means: Means,
 }
 
 impl Granted {
@@ -51,7 +57,7 @@ impl Granted {
     /// # Errors
     ///
     /// The first grant that isn't allowed, or can't be opened.
-    pub fn check(grants: &Grants, policy: &Policy) -> Result<Self, Refused> {
+    pub fn check(grants: &Grants, policy: &Policy, means: &Means) -> Result<Self, Refused> {
         if *grants == Grants::default() {
             return Ok(Self::default());
         }
@@ -69,7 +75,14 @@ impl Granted {
             http: grants.http.clone(),
             net: grants.net.clone(),
             config: grants.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            means: means.clone(),
         }))))
+    }
+
+    /// What `wasi:config` answers.
+    pub(super) fn config(&self) -> &WasiConfigVariables {
+        static NOTHING: LazyLock<WasiConfigVariables> = LazyLock::new(WasiConfigVariables::new);
+        self.0.as_ref().map_or(&NOTHING, |granted| &granted.config)
     }
 
     /// What there is, if there is anything.

@@ -5,7 +5,7 @@ use propeller_api::{Directory, EnvVar, Grants};
 use super::*;
 
 fn refusal(grants: &Grants, policy: &Policy) -> Option<(String, &'static str)> {
-    let refused = Granted::check(grants, policy).err()?;
+    let refused = Granted::check(grants, policy, &Means::system()).err()?;
     Some((refused.to_string(), refused.reason()))
 }
 
@@ -57,7 +57,7 @@ fn values_do_not_show() {
         config: [("key".to_owned(), "hunter2".to_owned())].into(),
         ..Grants::default()
     };
-    let shown = format!("{:?}", Granted::check(&grants, &Policy::default()).unwrap());
+    let shown = format!("{:?}", Granted::check(&grants, &Policy::default(), &Means::system()).unwrap());
     assert!(shown.contains("TOKEN") && !shown.contains("hunter2"), "{shown}");
 }
 
