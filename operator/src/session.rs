@@ -266,7 +266,7 @@ fn publication(base: &Base, message: Outgoing, now: Timestamp) -> Option<Publica
     match message {
         Outgoing::Start(proplet, start) => {
             let expiry = rest_of_window(&start, now)?;
-            publish(base, Channel::Start, &proplet, &start, Some(expiry))
+            publish(base, Channel::Start, &proplet, &*start, Some(expiry))
         }
         Outgoing::Stop(proplet, stop) => publish(base, Channel::Stop, &proplet, &stop, None),
         Outgoing::Ack(proplet, ack) => publish(base, Channel::Ack, &proplet, &ack, None),
@@ -370,7 +370,7 @@ mod tests {
         let base = Base::new("default", "main").unwrap();
         let check = |age: i64, expected: Option<u64>| {
             let start = fixtures::start("a", 1, fixtures::time(0));
-            let message = Outgoing::Start(fixtures::proplet_id("edge-1"), start);
+            let message = Outgoing::Start(fixtures::proplet_id("edge-1"), Box::new(start));
             let publication = publication(&base, message, fixtures::time(age));
             let expiry = publication.map(|publication| publication.expiry.unwrap().as_secs());
             assert_eq!(expiry, expected, "{age}");

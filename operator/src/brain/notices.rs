@@ -18,7 +18,7 @@ pub(super) fn of_task(before: Option<&TaskStatus>, after: &Task) -> Vec<Notice> 
         types::RESOLVED => said.status == ConditionStatus::False,
         // Why a service has no place, `Scheduled` says too.
         types::READY => {
-            !condition(&status.conditions, types::SCHEDULED).is_some_and(|scheduled| scheduled.reason == said.reason)
+            condition(&status.conditions, types::SCHEDULED).is_none_or(|scheduled| scheduled.reason != said.reason)
         }
         _ => true,
     };

@@ -133,7 +133,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
         }
     }
 
-    fn publish(&mut self, uid: &str, proplet: PropletId, start: Start) {
+    fn publish(&mut self, uid: &str, proplet: PropletId, start: Box<Start>) {
         let published = Published {
             attempt: start.attempt.attempt,
             at: self.now().time,

@@ -53,7 +53,7 @@ fn rejected(draft: &mut Draft<'_>, rejection: &Rejection) {
 /// Publishes the start that the status stands for.
 pub(super) fn publish(draft: &mut Draft<'_>) {
     if let Some((proplet, start)) = pending::start(draft) {
-        draft.actions.push(Action::Publish(proplet, start));
+        draft.actions.push(Action::Publish(proplet, Box::new(start)));
         draft.wake_at(after(draft.view.now, draft.view.pace.republish));
     }
 }

@@ -147,7 +147,7 @@ pub enum Action {
     /// Resolve the reference and check the call; plan again with what it gave.
     Resolve,
     /// Publish a start to that proplet.
-    Publish(PropletId, Start),
+    Publish(PropletId, Box<Start>),
     /// Publish a stop to that proplet.
     Stop(PropletId, Stop),
     /// Publish an acknowledgement to that proplet.
