@@ -9,3 +9,4 @@ mod host;
 mod operator;
 mod proplet;
 mod specs;
+mod work;

@@ -4,7 +4,7 @@
 //! attempt follows after a backoff that grows with every placement that didn't last.
 
 use jiff::Timestamp;
-use propeller_api::{Phase, is_true, types};
+use propeller_api::{Phase, condition, is_true, types};
 
 use super::{Draft, after, dispatched};
 use crate::{inbox::Observed, reason};
@@ -66,15 +66,16 @@ pub(super) fn follow(draft: &mut Draft<'_>, observed: &Observed, accepted_at: Ti
         // Another process of ours may have heard it.
         None => draft.status.address.clone(),
     };
+    let listened = has_listened(draft);
     let worth_saying = after(accepted_at, draft.view.pace.started_after);
-    if address.is_none() && observed.started.is_none() && draft.view.now < worth_saying {
+    if address.is_none() && !listened && draft.view.now < worth_saying {
         return draft.wake_at(worth_saying);
     }
     dispatched::say_started(draft, accepted_at);
     let name = draft.status.proplet.clone().unwrap_or_default();
     match &address {
         Some(address) => draft.say(types::READY, true, reason::LISTENING, &format!("listens at {address}")),
-        None if observed.started.is_some() => {
+        None if listened => {
             let message = format!("it ended, and {name} starts it again");
             draft.say(types::READY, false, reason::RESTARTING, &message);
         }
@@ -85,4 +86,10 @@ pub(super) fn follow(draft: &mut Draft<'_>, observed: &Observed, accepted_at: Ti
         None => draft.say(types::READY, false, reason::STARTING, &format!("{name} is starting it")),
     }
     draft.status.address = address;
+}
+
+/// Whether this placement of it was ready before, as far as the status says.
+fn has_listened(draft: &Draft<'_>) -> bool {
+    let ready = condition(&draft.status.conditions, types::READY);
+    draft.status.address.is_some() || ready.is_some_and(|ready| ready.reason == reason::RESTARTING)
 }

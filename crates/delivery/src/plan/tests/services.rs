@@ -54,6 +54,7 @@ fn a_service_that_takes_its_time_is_not_ready_yet() {
     world.inbox = Inbox::default();
     world.step();
     world.report("edge", 1, Stage::Accepted);
+    world.report("edge", 1, started(None));
     assert_eq!(world.plan().status, None, "it may listen in a moment");
     world.pass(2);
     world.step();
