@@ -95,6 +95,15 @@ impl World {
     /// # Errors
     /// When either fails.
     pub async fn start_proplet(&self, id: &str, labels: Value) -> Result<Service> {
+        self.create_proplet(id, labels).await?;
+        self.proplet(id).await?.start(PROPLET_READY).await
+    }
+
+    /// Makes the Proplet resource for a proplet.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn create_proplet(&self, id: &str, labels: Value) -> Result<()> {
         let proplet = json!({
             "apiVersion": "propeller.dev/v1alpha1", "kind": "Proplet",
             "metadata": {"name": id, "labels": labels},
@@ -104,7 +113,7 @@ impl World {
             .await?
             .create(&PostParams::default(), &serde_json::from_value(proplet)?)
             .await?;
-        self.proplet(id).await?.start(PROPLET_READY).await
+        Ok(())
     }
 
     /// Publishes a guest, and returns its reference.

@@ -19,21 +19,22 @@ mod object;
 mod proplet;
 #[cfg(feature = "schema")]
 mod schema;
+mod target;
 mod task;
 mod validate;
 
 pub use condition::{Condition, ConditionStatus, condition, is_true, set_condition};
-pub use grants::{
-    Bucket, BucketScope, Directory, EnvVar, Grants, HostPattern, HttpTarget, InvalidTarget, NetHost, NetTarget,
-};
+pub use grants::{Bucket, BucketScope, Directory, EnvVar, Grants};
 pub use memory::{InvalidMemory, Memory};
 pub use names::{Digest, InvalidDigest, InvalidJournalId, InvalidPropletId, JournalId, PropletId};
 pub use object::{Labels, Metadata, NamespacedName, Object, Resource};
 pub use proplet::{Capacity, ConnectionConfig, HostInfo, Proplet, PropletSpec, PropletStatus};
+pub use target::{HostPattern, HttpTarget, InvalidTarget, NetHost, NetTarget};
 pub use task::{
-    Call, Command, Dispatch, LabelSelector, Phase, Resources, Service, Task, TaskSpec, TaskStatus, Work, types,
+    Call, Command, Dispatch, LabelSelector, Phase, PropletRefusal, Resources, Service, Task, TaskSpec, TaskStatus,
+    Usage, Work, types,
 };
-pub use validate::{Invalid, MAX_ACTIVE_DEADLINE_SECONDS};
+pub use validate::{Invalid, MAX_ACTIVE_DEADLINE_SECONDS, MAX_TEXT};
 
 /// The API group of every resource.
 pub const GROUP: &str = "propeller.dev";

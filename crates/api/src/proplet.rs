@@ -86,6 +86,12 @@ pub struct Capacity {
     pub tasks: u32,
     /// Memory that all of them may use together.
     pub memory: Memory,
+    /// Memory of a task that doesn't say how much it needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_memory: Option<Memory>,
+    /// Most memory that a single task is given. Absent means all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_task_memory: Option<Memory>,
 }
 
 /// What a proplet says of itself and its machine.

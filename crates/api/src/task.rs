@@ -16,6 +16,8 @@ pub mod types {
     pub const SCHEDULED: &str = "Scheduled";
     /// The proplet accepted the attempt. Only said of tasks that run for longer than a moment.
     pub const STARTED: &str = "Started";
+    /// A service listens at `status.address`. Only said of services.
+    pub const READY: &str = "Ready";
     /// The task has ended, however it did: `kubectl wait --for=condition=Finished`.
     pub const FINISHED: &str = "Finished";
 }
@@ -44,6 +46,9 @@ pub type Task = Object<TaskKind>;
     }, {
         "rule": "[has(self.call), has(self.command), has(self.service)].filter(given, given).size() == 1",
         "message": "exactly one of call, command and service says what to run",
+    }, {
+        "rule": "!(has(self.service) && has(self.activeDeadlineSeconds))",
+        "message": "a service runs until its Task is deleted: activeDeadlineSeconds is for calls and commands",
     }]))
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -90,7 +95,7 @@ pub struct TaskSpec {
     pub resources: Option<Resources>,
 
     /// Seconds that the task may take from the moment a proplet accepted it; it fails with `DeadlineExceeded` after that. 1 to 31536000
-    /// (a year). Absent means no limit beyond the proplet's own.
+    /// (a year). Absent means no limit beyond the proplet's own. A service has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     // API servers know no format for unsigned numbers.
     #[cfg_attr(feature = "schema", schemars(with = "Option<i64>", range(min = 1, max = 31_536_000)))]
@@ -121,9 +126,19 @@ fn no_args() -> Value {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Command {
-    /// Its arguments, without the program's own name.
+    /// Its arguments, without the program's own name. 262144 characters at most, all together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(length(max = 256)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = 256), inner(length(max = 32_768), regex(pattern = "^[^\\x00]*$")))
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-kubernetes-validations" = [{
+            "rule": "self.map(arg, arg.size()).sum() <= 262144",
+            "message": "the arguments have more than 262144 characters: put data into a file or an environment variable",
+        }]))
+    )]
     pub args: Vec<String>,
 }
 
@@ -215,9 +230,9 @@ pub enum Phase {
     Dispatched,
     /// The proplet accepted the attempt.
     Running,
-    /// The call returned; `results` has its value.
+    /// The call returned, and `results` has its value; or the program exited with 0.
     Completed,
-    /// The task won't run, or its call failed; the condition `Finished` says why.
+    /// The task won't run, or what ran failed; the condition `Finished` says why.
     Failed,
 }
 
@@ -256,6 +271,20 @@ pub struct TaskStatus {
     /// Where the newest attempt was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatch: Option<Dispatch>,
+    /// Attempts of a service that ended, in a row: since one that ran for ten minutes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    // API servers know no format for unsigned numbers.
+    #[cfg_attr(feature = "schema", schemars(with = "i64"))]
+    pub failures: u32,
+    /// No attempt before that time, because the last one ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_time: Option<Timestamp>,
+    /// Proplets that refused the task since one last accepted it, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<PropletRefusal>,
+    /// Where a service listens: `http://192.168.1.7:41234`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// When the control plane first knew that a proplet had accepted the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
@@ -266,14 +295,68 @@ pub struct TaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::any_json"))]
     pub results: Option<Value>,
-    /// The typed value of an `err` result, when the call returned one.
+    /// The typed value of an `err` result when the call returned one, or `{"exitCode": …}` when a program exited with another code than 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::any_json"))]
     pub error: Option<Value>,
-    /// `Resolved`, `Scheduled`, `Started` and `Finished`.
+    /// What the attempt that ended the task used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// `Resolved`, `Scheduled`, `Started`, `Ready` of a service, and `Finished`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
     pub conditions: Vec<Condition>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Milliseconds from the begin of what ran to its end.
+    #[serde(default)]
+    // API servers know no format for unsigned numbers, here and below.
+    #[cfg_attr(feature = "schema", schemars(with = "i64"))]
+    pub wall_millis: u64,
+    /// Milliseconds of processor time that its own code took.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "i64"))]
+    pub cpu_millis: u64,
+    /// Most bytes that memories and tables had together.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "i64"))]
+    pub peak_memory_bytes: u64,
+    /// Bytes that it was given: arguments, input, what it received over HTTP and from key-value buckets.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "i64"))]
+    pub bytes_in: u64,
+    /// Bytes that it gave: its result, output, what it sent over HTTP and to key-value buckets.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "i64"))]
+    pub bytes_out: u64,
+}
+
+/// A proplet that refused the task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct PropletRefusal {
+    /// Name of the Proplet.
+    pub proplet: String,
+    /// Why, in one CamelCase word.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
+    /// How often it did, in a row.
+    // API servers know no format for unsigned numbers.
+    #[cfg_attr(feature = "schema", schemars(with = "i64"))]
+    pub count: u32,
+    /// It isn't asked again before that time.
+    pub until: Timestamp,
 }
 
 /// Where an attempt was sent. Only this proplet's reports about it count.
@@ -287,4 +370,7 @@ pub struct Dispatch {
     pub journal: JournalId,
     /// When the attempt was written: the start that carries it was issued then.
     pub time: Timestamp,
+    /// When the control plane knew that the proplet had accepted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Timestamp>,
 }

@@ -35,8 +35,8 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     category = "propeller",
     shortname = "pt",
     doc = "A Task is one run of one component: it names an artifact by reference and what to run of it: a function with typed arguments, a \
-           program or an HTTP service. The control plane checks that against the component's types, chooses a proplet and dispatches it; the typed result lands \
-           in status.results.",
+           program or an HTTP service. The control plane checks that against the component's types, chooses a proplet and dispatches it; the \
+           typed result of a call lands in status.results, the address of a service in status.address.",
     validation = Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.dispatch) || has(oldSelf.status.completionTime)) \
                             || self.spec == oldSelf.spec")
         .message("a task that was dispatched or has ended can't be edited: delete it and apply another"),
@@ -52,6 +52,14 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Function", type_ = "string", json_path = ".spec.call.function", priority = 1),
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "Whether a service listens.",
+        priority = 1
+    ),
+    printcolumn(name = "Address", type_ = "string", json_path = ".status.address", priority = 1),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1)
 )]
 #[serde(transparent)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use propeller_api::{Capacity, Labels};
+use propeller_api::{Capacity, Labels, Memory, Task};
 use propeller_protocol::{Boot, HeldState, JournalId};
 
 pub use propeller_api::PropletId;
@@ -35,8 +35,44 @@ pub struct Member {
     pub id: PropletId,
     /// What the proplet says, while its heartbeats arrive.
     pub live: Option<Live>,
-    /// Attempts that tasks' statuses place here and that haven't ended: what is on its way counts before any heartbeat tells of it.
-    pub assigned: u32,
+    /// Since when it is judged to be away; nothing while it is there, and while nobody can say.
+    pub away_since: Option<Timestamp>,
+    /// What tasks' statuses place here and hasn't ended: what is on its way counts before any heartbeat tells of it.
+    pub load: Load,
+}
+
+/// What tasks take of a proplet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How many they are.
+    pub tasks: u32,
+    /// Bytes of memory that they ask for together.
+    pub memory: u64,
+    /// How many of them leave it to the proplet how much memory they get.
+    pub unsized_tasks: u32,
+}
+
+impl Load {
+    /// Takes in one more task.
+    pub fn add(&mut self, task: &Task) {
+        self.tasks = self.tasks.saturating_add(1);
+        match wanted_memory(task) {
+            Some(memory) => self.memory = self.memory.saturating_add(memory.bytes()),
+            None => self.unsized_tasks = self.unsized_tasks.saturating_add(1),
+        }
+    }
+
+    /// Bytes that are reserved on a proplet of that capacity.
+    pub fn reserved(&self, capacity: &Capacity) -> u64 {
+        let each = capacity.task_memory.map_or(0, Memory::bytes);
+        self.memory
+            .saturating_add(each.saturating_mul(self.unsized_tasks.into()))
+    }
+}
+
+/// How much memory a task asks for, if it says so.
+pub(crate) fn wanted_memory(task: &Task) -> Option<Memory> {
+    task.spec.resources.as_ref()?.memory
 }
 
 /// What a proplet whose heartbeats arrive said last.

@@ -36,10 +36,21 @@ pub struct Origin {
 pub struct Observed {
     /// The first sign that the proplet had accepted it.
     pub accepted: Option<Accepted>,
+    /// What the proplet said last of how it runs.
+    pub started: Option<Started>,
     /// Why it won't run.
     pub rejected: Option<Rejection>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+}
+
+/// That an attempt runs, and where a service listens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    /// Where it listens; nothing for a call or a program, and for a service that doesn't listen now.
+    pub address: Option<String>,
+    /// When and where this was said.
+    pub said: Accepted,
 }
 
 /// The sign that a proplet accepted an attempt.
@@ -53,6 +64,13 @@ pub struct Accepted {
     pub sequence: u64,
 }
 
+impl Accepted {
+    /// Only within one life of a process the order of what it said is known.
+    fn is_not_before(&self, other: &Self) -> bool {
+        self.boot != other.boot || self.sequence >= other.sequence
+    }
+}
+
 impl Inbox {
     /// Takes in a report; `accepted` is what it says if it is the first sign of acceptance. The same report again changes nothing.
     pub fn take(&mut self, origin: Origin, stage: Stage, accepted: Accepted) {
@@ -61,8 +79,19 @@ impl Inbox {
         }
         let observed = self.attempts.entry(origin).or_default();
         match stage {
-            Stage::Accepted | Stage::Started { .. } => {
+            Stage::Accepted => {
                 observed.accepted.get_or_insert(accepted);
+            }
+            Stage::Started { address } => {
+                observed.accepted.get_or_insert_with(|| accepted.clone());
+                let said = accepted;
+                if observed
+                    .started
+                    .as_ref()
+                    .is_none_or(|known| said.is_not_before(&known.said))
+                {
+                    observed.started = Some(Started { address, said });
+                }
             }
             Stage::Rejected { rejection } => observed.rejected = Some(rejection),
             Stage::Finished { outcome } => observed.outcome = Some(outcome),

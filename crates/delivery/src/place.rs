@@ -2,9 +2,16 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use propeller_api::Task;
+use jiff::Timestamp;
+use propeller_api::{Memory, PropletRefusal, Task, TaskStatus};
 
-use crate::fleet::{Fleet, Live, Member};
+use crate::{
+    fleet::{Fleet, Live, Member, wanted_memory},
+    reason,
+};
+
+/// Refusals whose words are repeated in a condition. More is for `status.refusals` to tell.
+const QUOTED: usize = 3;
 
 /// A proplet that fits, with what it said last.
 pub(crate) struct Fit<'a> {
@@ -13,7 +20,12 @@ pub(crate) struct Fit<'a> {
 }
 
 /// The proplet with the fewest tasks among those that fit; the name decides between equals, so that the choice can be repeated.
-pub(crate) fn place<'a>(task: &Task, fleet: &'a Fleet) -> Result<Fit<'a>, Unschedulable> {
+pub(crate) fn place<'a>(
+    task: &Task,
+    status: &TaskStatus,
+    fleet: &'a Fleet,
+    now: Timestamp,
+) -> Result<Fit<'a>, Unschedulable> {
     let mut refused = Unschedulable::default();
     let mut best: Option<Fit<'a>> = None;
     for member in fleet
@@ -21,24 +33,34 @@ pub(crate) fn place<'a>(task: &Task, fleet: &'a Fleet) -> Result<Fit<'a>, Unsche
         .iter()
         .filter(|member| member.namespace == task.metadata.namespace)
     {
-        match fits(task, member) {
+        match fits(task, status, member, now) {
             Ok(live) if best.as_ref().is_none_or(|best| rank(member) < rank(best.member)) => {
                 best = Some(Fit { member, live });
             }
             Ok(_) => {}
-            Err(reason) => refused.count(reason),
+            Err(misfit) => refused.count(misfit),
         }
     }
     best.ok_or_else(|| refused.named(task))
 }
 
 fn rank(member: &Member) -> (u32, &str) {
-    (member.assigned, &member.name)
+    (member.load.tasks, &member.name)
 }
 
-fn fits<'a>(task: &Task, member: &'a Member) -> Result<&'a Live, String> {
+/// Why a proplet doesn't get a task.
+enum Misfit {
+    /// The task doesn't mean it.
+    Unmeant(String),
+    /// Not now, or not that much.
+    Unable(&'static str),
+    /// It said no, not long ago.
+    Refused(PropletRefusal),
+}
+
+fn fits<'a>(task: &Task, status: &TaskStatus, member: &'a Member, now: Timestamp) -> Result<&'a Live, Misfit> {
     if task.spec.proplet.as_ref().is_some_and(|name| *name != member.name) {
-        return Err("with another name".into());
+        return Err(Misfit::Unmeant(OTHER_NAME.into()));
     }
     if let Some((key, value)) = task
         .spec
@@ -46,16 +68,35 @@ fn fits<'a>(task: &Task, member: &'a Member) -> Result<&'a Live, String> {
         .as_ref()
         .and_then(|wanted| wanted.mismatch(&member.labels))
     {
-        return Err(format!("without label {key}={value}"));
+        return Err(Misfit::Unmeant(format!("without label {key}={value}")));
     }
-    let live = member.live.as_ref().ok_or("offline")?;
+    let live = member.live.as_ref().ok_or(Misfit::Unable("offline"))?;
     if live.draining {
-        return Err("draining".into());
+        return Err(Misfit::Unable("draining"));
     }
-    if member.assigned >= live.capacity.tasks {
-        return Err("full".into());
+    let refusal = status.refusals.iter().find(|refusal| refusal.proplet == member.name);
+    if let Some(refusal) = refusal.filter(|refusal| now < refusal.until) {
+        return Err(Misfit::Refused(refusal.clone()));
     }
-    Ok(live)
+    room(task, member, live).map_or(Ok(live), |misfit| Err(Misfit::Unable(misfit)))
+}
+
+const OTHER_NAME: &str = "with another name";
+
+/// What there is too little of. A proplet that didn't say how much memory it gives a task that leaves it open is trusted to have enough.
+fn room(task: &Task, member: &Member, live: &Live) -> Option<&'static str> {
+    let capacity = &live.capacity;
+    let wanted = wanted_memory(task).or(capacity.task_memory).map_or(0, Memory::bytes);
+    let most = capacity.max_task_memory.unwrap_or(capacity.memory).min(capacity.memory);
+    if wanted > most.bytes() {
+        Some("with less memory for a task")
+    } else if member.load.tasks >= capacity.tasks {
+        Some("full")
+    } else if member.load.reserved(capacity).saturating_add(wanted) > capacity.memory.bytes() {
+        Some("short of memory")
+    } else {
+        None
+    }
 }
 
 /// Why no proplet fits, counted per reason as kube-scheduler does.
@@ -64,10 +105,25 @@ pub(crate) struct Unschedulable {
     namespace: String,
     wanted: Option<String>,
     reasons: BTreeMap<String, u32>,
+    /// Proplets that are meant and can't now.
+    unable: u32,
+    refusals: Vec<PropletRefusal>,
 }
 
 impl Unschedulable {
-    fn count(&mut self, reason: String) {
+    fn count(&mut self, misfit: Misfit) {
+        let reason = match misfit {
+            Misfit::Unmeant(reason) => reason,
+            Misfit::Unable(reason) => {
+                self.unable += 1;
+                reason.to_owned()
+            }
+            Misfit::Refused(refusal) => {
+                let reason = format!("refused as {}", refusal.reason);
+                self.refusals.push(refusal);
+                reason
+            }
+        };
         *self.reasons.entry(reason).or_default() += 1;
     }
 
@@ -76,24 +132,35 @@ impl Unschedulable {
         self.wanted.clone_from(&task.spec.proplet);
         self
     }
+
+    /// What a program may branch on: why they refused when every proplet that is meant did, and the same for all.
+    pub(crate) fn reason(&self) -> &str {
+        match self.refusals.as_slice() {
+            [first, others @ ..] if self.unable == 0 && others.iter().all(|other| other.reason == first.reason) => {
+                &first.reason
+            }
+            _ => reason::UNSCHEDULABLE,
+        }
+    }
+
+    /// When the first proplet that refused may be asked again.
+    pub(crate) fn retry_at(&self) -> Option<Timestamp> {
+        self.refusals.iter().map(|refusal| refusal.until).min()
+    }
 }
 
 impl fmt::Display for Unschedulable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            namespace,
-            wanted,
-            reasons,
-        } = self;
-        let total: u32 = reasons.values().sum();
+        let total: u32 = self.reasons.values().sum();
+        let namespace = &self.namespace;
         if total == 0 {
             return write!(
                 f,
                 "there is no Proplet in namespace {namespace}: create one with the clientId of a running proplet, or let the operator make them (--auto-register)"
             );
         }
-        if let Some(name) = wanted
-            && reasons.get("with another name") == Some(&total)
+        if let Some(name) = &self.wanted
+            && self.reasons.get(OTHER_NAME) == Some(&total)
         {
             return write!(
                 f,
@@ -101,9 +168,12 @@ impl fmt::Display for Unschedulable {
             );
         }
         write!(f, "0 of {total} proplets fit:")?;
-        for (index, (reason, count)) in reasons.iter().enumerate() {
+        for (index, (reason, count)) in self.reasons.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             write!(f, "{comma} {count} {reason}")?;
+        }
+        for refusal in self.refusals.iter().take(QUOTED) {
+            write!(f, "; {}: {}", refusal.proplet, refusal.message)?;
         }
         Ok(())
     }

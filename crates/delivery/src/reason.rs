@@ -10,11 +10,21 @@ pub const UNSCHEDULABLE: &str = "Unschedulable";
 pub const START_EXPIRED: &str = "StartExpired";
 /// `Started`: the proplet accepted the attempt.
 pub const ACCEPTED: &str = "Accepted";
-/// `Finished`: the call returned.
+/// `Ready`: the service listens.
+pub const LISTENING: &str = "Listening";
+/// `Ready` is false: a proplet accepted the service, and it doesn't listen yet.
+pub const STARTING: &str = "Starting";
+/// `Ready` is false: the service waits on its proplet for room.
+pub const QUEUED: &str = "Queued";
+/// `Ready` is false: the service ended, and its proplet starts it again.
+pub const RESTARTING: &str = "Restarting";
+/// `Ready` is false: no heartbeats arrive from the proplet that has the service.
+pub const PROPLET_OFFLINE: &str = "PropletOffline";
+/// `Finished`: the call returned, or the program exited with 0.
 pub const COMPLETED: &str = "Completed";
 /// `Finished`: the task took longer than `activeDeadlineSeconds`.
 pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
-/// `Finished`: the proplet doesn't hold the attempt that it had accepted: its journal is gone.
+/// `Finished`: the proplet doesn't hold the attempt that it had accepted: its journal is gone. Of a service, also that its proplet is away.
 pub const LOST: &str = "Lost";
 /// `Finished`: the resource breaks a rule of its kind.
 pub const INVALID_SPEC: &str = "InvalidSpec";

@@ -24,10 +24,10 @@ mod wire;
 
 pub use control::{Ack, Lease, Limits, Start, Stop, Verdict};
 pub use ids::{AttemptRef, Boot, ControllerId, InvalidId, TaskRef};
-pub use propeller_api::JournalId;
+pub use propeller_api::{JournalId, Usage};
 pub use proplet::{
     Alive, Failure, Held, HeldState, Logs, Metrics, Outcome, Presence, Refusal, Rejection, Report, Sender, Stage,
-    Stream, Usage,
+    Stream,
 };
 pub use registry::{Chunk, ChunkRequest};
 pub use topic::{Base, Channel, InvalidBase, InvalidTopic, Topic};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use propeller_api::{Capacity, HostInfo, Labels};
+use propeller_api::{Capacity, HostInfo, Labels, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -117,9 +117,10 @@ pub enum Stage {
         /// Why, and what the control plane may do about it.
         rejection: Rejection,
     },
-    /// The component runs; a service listens.
+    /// The component runs. A service says it whenever it begins to listen, when it stopped listening and is about to be started again, and
+    /// again after every connect.
     Started {
-        /// Where a service listens: `http://192.168.1.7:41234`.
+        /// Where a service listens: `http://192.168.1.7:41234`. Absent while it doesn't.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<String>,
     },
@@ -199,30 +200,9 @@ pub struct Failure {
     pub reason: String,
     /// For people.
     pub message: String,
-    /// The typed value of an `err` result.
+    /// The typed value of an `err` result, or `{"exitCode": 3}` for a program that exited with another code than 0.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub error: Option<Value>,
-}
-
-/// What an attempt used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Usage {
-    /// Milliseconds from the call's begin to its end.
-    #[serde(default)]
-    pub wall_millis: u64,
-    /// Milliseconds of processor time that its own code took.
-    #[serde(default)]
-    pub cpu_millis: u64,
-    /// Most bytes that memories and tables had together.
-    #[serde(default)]
-    pub peak_memory_bytes: u64,
-    /// Bytes that it was given: arguments, input, what it received over HTTP and from key-value buckets.
-    #[serde(default)]
-    pub bytes_in: u64,
-    /// Bytes that it gave: its result, output, what it sent over HTTP and to key-value buckets.
-    #[serde(default)]
-    pub bytes_out: u64,
 }
 
 /// Lines that a task wrote. Topic `control/proplet/logs/{proplet}`, QoS 0: logs may be lost, and never crowd out results.

@@ -165,6 +165,8 @@ fn alive() {
         capacity: Capacity {
             tasks: 4,
             memory: Memory::from_bytes(1 << 30),
+            task_memory: Some(Memory::from_bytes(64 << 20)),
+            max_task_memory: Some(Memory::from_bytes(1 << 29)),
         },
         inventory: vec![held],
         host,

@@ -1,6 +1,7 @@
 //! Caches move: resources come, change and go.
 
 use propeller_api::{Dispatch, Phase, Proplet, PropletId, Task};
+use propeller_delivery::fleet::Load;
 use propeller_protocol::{AttemptRef, Stop, TaskRef};
 use tokio::time::{Duration, Instant};
 
@@ -131,9 +132,10 @@ impl<S: Store, R: Resolver> Brain<S, R> {
     /// A task was placed or isn't placed any more.
     pub(super) fn moved(&mut self, moved: Moved) {
         for id in moved.from.iter().chain(&moved.to) {
-            let assigned = self.tasks.placed_on(id).count();
-            self.roster
-                .set_assigned(id, u32::try_from(assigned).unwrap_or(u32::MAX));
+            let mut load = Load::default();
+            let placed = self.tasks.placed_on(id).filter_map(|uid| self.tasks.get(uid));
+            placed.for_each(|entry| load.add(&entry.task));
+            self.roster.set_load(id, load);
         }
         if let Some(owner) = moved.from.and_then(|id| self.roster.owner(&id)) {
             self.vacancies.insert(owner.metadata.namespace.clone());

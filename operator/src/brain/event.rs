@@ -86,7 +86,7 @@ pub enum Bus {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outgoing {
     /// Run this.
-    Start(PropletId, Start),
+    Start(PropletId, Box<Start>),
     /// End this.
     Stop(PropletId, Stop),
     /// Forget this.

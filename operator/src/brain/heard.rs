@@ -63,7 +63,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             let can_judge = self.is_in_sync() && !self.tasks.is_unreadable(uid);
             if can_judge && is_unwanted(held, &self.parts.controller, task) {
                 self.cancel(id, alive, held);
-            } else if held.state == HeldState::Running && held.controller == self.parts.controller {
+            } else if held.state != HeldState::Finished && held.controller == self.parts.controller {
                 self.holds(id, alive, held);
             }
         }

@@ -16,6 +16,10 @@ pub(super) fn of_task(before: Option<&TaskStatus>, after: &Task) -> Vec<Notice> 
         // Said with the end, or with the next step, as well.
         _ if has_ended => false,
         types::RESOLVED => said.status == ConditionStatus::False,
+        // Why a service has no place, `Scheduled` says too.
+        types::READY => {
+            condition(&status.conditions, types::SCHEDULED).is_none_or(|scheduled| scheduled.reason != said.reason)
+        }
         _ => true,
     };
     let news = status.conditions.iter().filter(|said| is_news(said, known));
@@ -79,6 +83,7 @@ fn action(type_: &str) -> &'static str {
         types::RESOLVED => "Resolve",
         types::SCHEDULED => "Schedule",
         types::STARTED => "Start",
+        types::READY => "Serve",
         _ => "Finish",
     }
 }

@@ -1,15 +1,14 @@
 //! Dirty tasks are planned, and what plans want is done.
 
-use propeller_api::{Phase, PropletId, TaskStatus, Work, condition, types};
+use propeller_api::{ConditionStatus, Phase, PropletId, TaskStatus, Work, condition, types};
 use propeller_delivery::{
     inbox::Origin,
     plan::{Action, Plan, Published, Resolved, View, plan},
-    reason,
 };
 use propeller_protocol::{Ack, Start};
 use tokio::time::Instant;
 
-use super::{Brain, Outgoing, Resolver, Store, Trouble, WRITES, event::Done, resolver};
+use super::{Brain, Outgoing, Resolver, Store, Trouble, WRITES, event::Done, resolver, tasks::Entry};
 
 impl<S: Store, R: Resolver> Brain<S, R> {
     pub(super) fn plan_dirty(&mut self) {
@@ -95,12 +94,14 @@ impl<S: Store, R: Resolver> Brain<S, R> {
     /// Whether a status says that no proplet fits while one that may fit hasn't been judged: then the task waits a little longer in silence,
     /// or every restart of the control plane would tell every task that waits that all proplets are offline.
     fn is_premature(&self, uid: &str, status: &TaskStatus) -> bool {
-        let says_none_fits = !status.phase.is_terminal()
+        let says_none_fits = status.phase == Phase::Pending
             && condition(&status.conditions, types::SCHEDULED)
-                .is_some_and(|scheduled| scheduled.reason == reason::UNSCHEDULABLE);
+                .is_some_and(|said| said.status == ConditionStatus::False);
+        let waited_before = |entry: &&Entry| entry.phase() == Phase::Pending;
         let Some(entry) = self
             .tasks
             .get(uid)
+            .filter(waited_before)
             .filter(|_| says_none_fits && self.patience.is_some())
         else {
             return false;
@@ -132,7 +133,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
         }
     }
 
-    fn publish(&mut self, uid: &str, proplet: PropletId, start: Start) {
+    fn publish(&mut self, uid: &str, proplet: PropletId, start: Box<Start>) {
         let published = Published {
             attempt: start.attempt.attempt,
             at: self.now().time,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use propeller_api::{Proplet, PropletId};
-use propeller_delivery::fleet::{Fleet, Live, Member};
+use propeller_delivery::fleet::{Fleet, Live, Load, Member};
 use propeller_protocol::Alive;
 
 use super::presence::{Liveliness, Now, Presence};
@@ -44,7 +44,9 @@ struct Known {
     presence: Presence,
     /// As it was last judged, by which changes are noticed.
     liveliness: Liveliness,
-    assigned: u32,
+    /// When it was judged to be away, by this process; nothing while it isn't.
+    away_since: Option<Timestamp>,
+    load: Load,
 }
 
 impl Default for Known {
@@ -52,7 +54,8 @@ impl Default for Known {
         Self {
             presence: Presence::default(),
             liveliness: Liveliness::Unjudged,
-            assigned: 0,
+            away_since: None,
+            load: Load::default(),
         }
     }
 }
@@ -143,17 +146,18 @@ impl Roster {
     }
 
     fn refresh(&mut self, id: &PropletId) {
-        let live = self.presences.get(id).and_then(Known::live);
+        let Some(known) = self.presences.get(id) else { return };
         if let Some(member) = self.places.get(id).and_then(|place| self.fleet.members.get_mut(*place)) {
-            member.live = live;
+            member.live = known.live();
+            member.away_since = known.away_since;
         }
     }
 
-    /// How many attempts tasks' statuses place on that proplet now.
-    pub(super) fn set_assigned(&mut self, id: &PropletId, assigned: u32) {
-        self.presences.entry(id.clone()).or_default().assigned = assigned;
+    /// What tasks' statuses place on that proplet now.
+    pub(super) fn set_load(&mut self, id: &PropletId, load: Load) {
+        self.presences.entry(id.clone()).or_default().load = load;
         if let Some(member) = self.places.get(id).and_then(|place| self.fleet.members.get_mut(*place)) {
-            member.assigned = assigned;
+            member.load = load;
         }
     }
 
@@ -177,7 +181,8 @@ impl Roster {
             labels: metadata.labels.clone(),
             id: id.clone(),
             live: known.and_then(Known::live),
-            assigned: known.map_or(0, |known| known.assigned),
+            away_since: known.and_then(|known| known.away_since),
+            load: known.map_or(Load::default(), |known| known.load),
         })
     }
 
@@ -219,7 +224,7 @@ impl Roster {
     pub(super) fn has_room(&mut self, namespace: &str) -> bool {
         let free = |member: &Member| {
             let live = member.live.as_ref();
-            live.is_some_and(|live| !live.draining && member.assigned < live.capacity.tasks)
+            live.is_some_and(|live| !live.draining && member.load.tasks < live.capacity.tasks)
         };
         let mut members = self.fleet().members.iter();
         members.any(|member| member.namespace == namespace && free(member))
@@ -249,6 +254,10 @@ impl Known {
     /// Returns whether the judgement changed.
     fn judge(&mut self, now: Now) -> bool {
         let judged = self.presence.judge(now);
+        self.away_since = match judged {
+            Liveliness::Offline | Liveliness::NeverSeen => self.away_since.or(Some(now.time)),
+            Liveliness::Unjudged | Liveliness::Live | Liveliness::Contested => None,
+        };
         std::mem::replace(&mut self.liveliness, judged) != judged
     }
 

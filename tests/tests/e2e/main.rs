@@ -10,3 +10,4 @@ mod host;
 mod operator;
 mod proplet;
 mod specs;
+mod work;

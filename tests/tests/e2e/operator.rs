@@ -633,7 +633,7 @@ async fn health(operator: &mut Service) -> Result<String> {
 }
 
 /// The body of a page, which must be served with 200.
-async fn get(address: &str, path: &str) -> Result<String> {
+pub(crate) async fn get(address: &str, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream
         .write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())

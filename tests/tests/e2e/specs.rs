@@ -70,7 +70,283 @@ fn tasks() -> Vec<Case> {
         ),
         Case("/metadata/name", json!("Not_A_Name"), Some("name")),
         Case("/metadata/name", json!("a..b"), Some("name")),
+        Case("/spec/command", json!({}), Some("exactly one of")),
+        Case("/spec/service", json!({}), Some("exactly one of")),
     ]
+}
+
+fn commands() -> Vec<Case> {
+    let args = "/spec/command/args";
+    vec![
+        Case(args, Value::Null, None),
+        Case(args, json!(["", "-v", "ä"]), None),
+        Case(args, json!([7]), Some("args")),
+        Case(args, json!(["a\0b"]), Some("args")),
+        Case(args, json!(vec!["x"; 256]), None),
+        Case(args, json!(vec!["x"; 257]), Some("args")),
+        Case(args, json!(["x".repeat(32_768)]), None),
+        Case(args, json!(["x".repeat(32_769)]), Some("args")),
+        Case(args, json!(vec!["x".repeat(32_768); 8]), None),
+        Case(args, json!(vec!["x".repeat(32_768); 9]), Some("262144")),
+        Case("/spec/command/stdin", json!("x"), Some("stdin")),
+        Case("/spec/activeDeadlineSeconds", json!(30), None),
+    ]
+}
+
+fn services() -> Vec<Case> {
+    let port = "/spec/service/port";
+    vec![
+        Case(port, Value::Null, None),
+        Case(port, json!(1), None),
+        Case(port, json!(65_535), None),
+        Case(port, json!(0), Some("port")),
+        Case(port, json!(65_536), Some("port")),
+        Case(port, json!("80"), Some("port")),
+        Case("/spec/service/address", json!("0.0.0.0"), Some("address")),
+        Case(
+            "/spec/activeDeadlineSeconds",
+            json!(30),
+            Some("until its Task is deleted"),
+        ),
+    ]
+}
+
+fn grants() -> Vec<Case> {
+    let mut cases = vec![
+        Case("/spec/grants", json!({}), None),
+        Case("/spec/grants", json!({"gpu": true}), Some("gpu")),
+    ];
+    cases.extend(env());
+    cases.extend(directories());
+    cases.extend(config_and_buckets());
+    let targets = |field: &'static str, taken: &[&str], refused: &[&str]| {
+        let case = |text: &&str, expected| Case(field, json!([text]), expected);
+        let taken: Vec<_> = taken.iter().map(|text| case(text, None)).collect();
+        let refused = refused.iter().map(|text| case(text, Some("write a name")));
+        taken.into_iter().chain(refused).collect::<Vec<_>>()
+    };
+    let (name, label) = (format!("{}a", "a.".repeat(126)), "a".repeat(63));
+    let (long_name, long_label) = (format!("{name}b"), format!("{label}a"));
+    cases.extend(targets("/spec/grants/http", &HTTP, &NOT_HTTP));
+    cases.extend(targets(
+        "/spec/grants/http",
+        &[&name, &label],
+        &[&long_name, &long_label],
+    ));
+    cases.extend(targets("/spec/grants/net", &NET, &NOT_NET));
+    cases.extend([
+        Case("/spec/grants/http", json!([""]), Some("http")),
+        Case("/spec/grants/http", json!(vec!["a"; 64]), None),
+        Case("/spec/grants/http", json!(vec!["a"; 65]), Some("http")),
+        Case("/spec/grants/net", json!(vec!["a:1"; 65]), Some("net")),
+    ]);
+    cases
+}
+
+const HTTP: [&str; 14] = [
+    "api.example.com",
+    "API.Example.com.:8080",
+    "*.example.com",
+    "*.example.com:65535",
+    "localhost",
+    "a_b",
+    "7a.1b",
+    "10.0.0.7",
+    "10.0.0.7:8080",
+    "::1",
+    "fd00::1:53",
+    "[::1]",
+    "[fd00::1]:1",
+    "[::1.2.3.4]:80",
+];
+
+const NOT_HTTP: [&str; 31] = [
+    "*",
+    "*.",
+    "a.*.b",
+    "a:0",
+    "a:080",
+    "a:+80",
+    "a:65536",
+    "a:x",
+    "a:",
+    "a:80:80",
+    "a b",
+    "a..b",
+    ".a",
+    "a/b",
+    "-a",
+    "a-.b",
+    "ü",
+    "http://a",
+    "10.0.0.256",
+    "10.0.0",
+    "010.0.0.1",
+    "a.1",
+    "*.1",
+    "1.",
+    "[10.0.0.7]:80",
+    "[a]:80",
+    "[::1",
+    "[::1]80",
+    "[fe80::1%eth0]",
+    "::ffff:10.0.0.7",
+    "10.0.0.0/8",
+];
+
+const NET: [&str; 12] = [
+    "db.example.com:5432",
+    "db:*",
+    "DB.:1",
+    "10.0.0.7:*",
+    "10.0.0.7:65535",
+    "10.0.0.0/8:5432",
+    "10.0.0.1/8:5432",
+    "0.0.0.0/0:*",
+    "[::1]:53",
+    "[fd00::/8]:53",
+    "[::/0]:*",
+    "[fd00::1]:*",
+];
+
+const NOT_NET: [&str; 19] = [
+    "db",
+    "*:80",
+    "*.example.com:80",
+    ":80",
+    "db:0",
+    "db:70000",
+    "db:**",
+    "10.0.0.0/33:1",
+    "10.0.0.0/08:1",
+    "10.0.0.0/:1",
+    "10.0.0.0/8",
+    "10.0.0.256:1",
+    "fd00::1:53",
+    "fd00::/8:53",
+    "[fd00::/129]:1",
+    "[::ffff:0:0/96]:53",
+    "[::ffff:10.0.0.7]:53",
+    "[db]:53",
+    "[10.0.0.7]:53",
+];
+
+fn env() -> Vec<Case> {
+    let env = |value: Value| ("/spec/grants/env", value);
+    let many = |count: usize, length: usize| {
+        let value = "x".repeat(length);
+        (0..count)
+            .map(|index| json!({"name": format!("V{index:03}"), "value": value}))
+            .collect::<Value>()
+    };
+    [
+        (
+            env(json!([{"name": "A", "value": "1"}, {"name": "a", "value": "x=y"}])),
+            None,
+        ),
+        (env(json!([{"name": "A"}])), None),
+        (env(json!([{"value": "1"}])), Some("name")),
+        (env(json!([{"name": ""}])), Some("name")),
+        (env(json!([{"name": "A=B"}])), Some("name")),
+        (env(json!([{"name": "A\0"}])), Some("name")),
+        (env(json!([{"name": "A", "value": "a\0"}])), Some("value")),
+        (env(json!([{"name": "A", "value": 1}])), Some("value")),
+        (env(json!([{"name": "A", "secret": "x"}])), Some("secret")),
+        (
+            env(json!([{"name": "A"}, {"name": "B"}, {"name": "A"}])),
+            Some("Duplicate"),
+        ),
+        (env(json!([{"name": "x".repeat(256)}])), None),
+        (env(json!([{"name": "x".repeat(257)}])), Some("name")),
+        (env(many(1, 32_768)), None),
+        (env(many(1, 32_769)), Some("value")),
+        (env(many(8, 32_764)), None),
+        (env(many(8, 32_765)), Some("262144")),
+        (env(many(256, 0)), None),
+        (env(many(257, 0)), Some("env")),
+    ]
+    .into_iter()
+    .map(|((pointer, value), expected)| Case(pointer, value, expected))
+    .collect()
+}
+
+fn directories() -> Vec<Case> {
+    let field = "/spec/grants/directories";
+    let one = |host: &str, guest: &str| json!([{"hostPath": host, "guestPath": guest}]);
+    let mut cases = vec![
+        Case(
+            field,
+            json!([{"hostPath": "/srv/data", "guestPath": "/data", "readOnly": true}]),
+            None,
+        ),
+        Case(field, json!([{"hostPath": "/srv/data"}]), Some("guestPath")),
+        Case(field, json!([{"guestPath": "/data"}]), Some("hostPath")),
+        Case(
+            field,
+            json!([{"hostPath": "/a", "guestPath": "/x"}, {"hostPath": "/b", "guestPath": "/x"}]),
+            Some("Duplicate"),
+        ),
+        Case(
+            field,
+            json!([{"hostPath": "/a", "guestPath": "/x"}, {"hostPath": "/a", "guestPath": "/y"}]),
+            None,
+        ),
+        Case(field, one("/a", &format!("/{}", "x".repeat(4095))), None),
+        Case(field, one("/a", &format!("/{}", "x".repeat(4096))), Some("guestPath")),
+        Case(field, one("", "/x"), Some("hostPath")),
+    ];
+    for path in ["/", "/a/b", "/..a", "/a..", "/.hidden/...", "/a b/ü"] {
+        cases.push(Case(field, one(path, path), None));
+    }
+    for path in [
+        ".", "a", "../a", "/a/", "//", "/a//b", "/a/../b", "/..", "/.", "/./a", "/a\0",
+    ] {
+        cases.push(Case(field, one(path, "/x"), Some("absolute path")));
+        cases.push(Case(field, one("/x", path), Some("absolute path")));
+    }
+    cases
+}
+
+fn config_and_buckets() -> Vec<Case> {
+    let config = |value: Value| ("/spec/grants/config", value);
+    let buckets = |value: Value| ("/spec/grants/keyvalue", value);
+    let many = |count: usize, length: usize| {
+        let value = "x".repeat(length);
+        let entries = (0..count).map(|index| (format!("k{index:03}"), json!(value)));
+        Value::Object(entries.collect())
+    };
+    [
+        (config(json!({"log.level": "debug", "a b": ""})), None),
+        (config(json!({"level": 7})), Some("level")),
+        (config(json!({"": "x"})), Some("config")),
+        (config(json!({"a\0": "x"})), Some("config")),
+        (
+            config(Value::Object([("x".repeat(257), json!(""))].into_iter().collect())),
+            Some("config"),
+        ),
+        (config(many(256, 0)), None),
+        (config(many(257, 0)), Some("config")),
+        (config(many(1, 32_769)), Some("config")),
+        (config(many(8, 32_764)), None),
+        (config(many(8, 32_765)), Some("262144")),
+        (
+            buckets(json!([{"bucket": "default"}, {"bucket": "a.b_c-D", "scope": "Namespace"}])),
+            None,
+        ),
+        (buckets(json!([{"bucket": ""}])), Some("bucket")),
+        (buckets(json!([{"bucket": ".a"}])), Some("bucket")),
+        (buckets(json!([{"bucket": "a/b"}])), Some("bucket")),
+        (buckets(json!([{"bucket": "a", "scope": "Cluster"}])), Some("scope")),
+        (
+            buckets(json!([{"bucket": "a"}, {"bucket": "a", "scope": "Namespace"}])),
+            Some("Duplicate"),
+        ),
+        (buckets(json!([{"bucket": "x".repeat(63)}])), None),
+        (buckets(json!([{"bucket": "x".repeat(64)}])), Some("bucket")),
+    ]
+    .into_iter()
+    .map(|((pointer, value), expected)| Case(pointer, value, expected))
+    .collect()
 }
 
 fn proplets() -> Vec<Case> {
@@ -93,10 +369,18 @@ fn proplets() -> Vec<Case> {
 }
 
 fn task() -> Value {
-    json!({
+    task_that(json!({"call": {"function": "add", "args": [1, 2]}}))
+}
+
+fn task_that(does: Value) -> Value {
+    let mut task = json!({
         "apiVersion": "propeller.dev/v1alpha1", "kind": "Task", "metadata": {"name": "case"},
-        "spec": {"image": "registry.example/a:1", "call": {"function": "add", "args": [1, 2]}},
-    })
+        "spec": {"image": "registry.example/a:1", "grants": {}},
+    });
+    if let (Some(spec), Value::Object(does)) = (task["spec"].as_object_mut(), does) {
+        spec.extend(does);
+    }
+    task
 }
 
 fn proplet() -> Value {
@@ -108,11 +392,19 @@ fn proplet() -> Value {
 
 #[tokio::test]
 async fn task_specs() -> Result<()> {
-    check(task(), tasks(), |object| {
-        let task: Task = serde_json::from_value(object)?;
-        Ok(task.validate()?)
-    })
-    .await
+    check(task(), tasks(), validate).await?;
+    check(task_that(json!({"command": {}})), commands(), validate).await?;
+    check(task_that(json!({"service": {}})), services(), validate).await
+}
+
+#[tokio::test]
+async fn task_grants() -> Result<()> {
+    check(task(), grants(), validate).await
+}
+
+fn validate(object: Value) -> Result<()> {
+    let task: Task = serde_json::from_value(object)?;
+    Ok(task.validate()?)
 }
 
 #[tokio::test]

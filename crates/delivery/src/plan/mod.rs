@@ -6,11 +6,15 @@
 //!     └──► Failed                             └──finished──► Completed | Failed
 //! ```
 //!
+//! A service has no such end: what ends is a placement of it, and it goes back to Pending for the next attempt.
+//!
 //! It is level-triggered: called with the same view it plans the same again, and a plan that changes nothing has no status. The caller
 //! writes the status under the resourceVersion that the view was taken at, and performs the actions only when that write succeeded.
 
 mod dispatched;
 mod pending;
+mod refusal;
+mod service;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -60,8 +64,28 @@ pub struct Pace {
     pub republish: SignedDuration,
     /// How long a task must run before it is worth a status write to say so.
     pub started_after: SignedDuration,
-    /// Time before a task that was rejected is placed again.
-    pub after_rejection: SignedDuration,
+    /// Time before a proplet is asked again that refused a task for what may be over soon. It doubles with each refusal in a row. Also the time
+    /// before a service is placed anew, doubling with each placement that ended.
+    pub backoff: SignedDuration,
+    /// What the backoff grows to.
+    pub longest_backoff: SignedDuration,
+    /// Time before a proplet is asked again that refused a task for what only people change: its policy, its size, its version.
+    pub after_policy: SignedDuration,
+    /// For how long a service must have run for its earlier ends to be forgotten.
+    pub settled_after: SignedDuration,
+    /// For how long the proplet of a service may be away before the service is placed anew.
+    pub lost_after: SignedDuration,
+}
+
+impl Pace {
+    /// The backoff after that many failures in a row, this one included.
+    fn backoff(&self, failures: u32) -> SignedDuration {
+        let doubled = 1_i32
+            .checked_shl(failures.saturating_sub(1))
+            .filter(|factor| *factor > 0);
+        let grown = doubled.and_then(|factor| self.backoff.checked_mul(factor));
+        grown.map_or(self.longest_backoff, |grown| grown.min(self.longest_backoff))
+    }
 }
 
 impl Default for Pace {
@@ -70,7 +94,11 @@ impl Default for Pace {
             start_window: SignedDuration::from_secs(60),
             republish: SignedDuration::from_secs(5),
             started_after: SignedDuration::from_secs(2),
-            after_rejection: SignedDuration::from_secs(10),
+            backoff: SignedDuration::from_secs(10),
+            longest_backoff: SignedDuration::from_mins(6),
+            after_policy: SignedDuration::from_mins(10),
+            settled_after: SignedDuration::from_mins(10),
+            lost_after: SignedDuration::from_secs(60),
         }
     }
 }
@@ -119,7 +147,7 @@ pub enum Action {
     /// Resolve the reference and check the call; plan again with what it gave.
     Resolve,
     /// Publish a start to that proplet.
-    Publish(PropletId, Start),
+    Publish(PropletId, Box<Start>),
     /// Publish a stop to that proplet.
     Stop(PropletId, Stop),
     /// Publish an acknowledgement to that proplet.
@@ -157,13 +185,25 @@ pub fn plan(view: View<'_>) -> Plan {
 /// Whether a proplet should stop what it holds: ours, not ended, and not what `task` is waiting for. `None` is a task that is gone, in a
 /// cache known to be in sync.
 pub fn is_unwanted(held: &Held, controller: &ControllerId, task: Option<&Task>) -> bool {
-    let ours = held.controller == *controller && held.state == HeldState::Running;
+    let ours = held.controller == *controller && held.state != HeldState::Finished;
     let wanted = task.is_some_and(|task| {
-        let status = task.status.as_ref();
-        let open = status.is_none_or(|status| !status.phase.is_terminal() && status.attempt <= held.attempt.attempt);
+        let open = task
+            .status
+            .as_ref()
+            .is_none_or(|status| is_open(status, held.attempt.attempt));
         task.metadata.deletion_timestamp.is_none() && open
     });
     ours && !wanted
+}
+
+/// Whether the task may wait for that attempt. One that the status doesn't know yet is in order: the view of it may be behind. One whose
+/// task is pending again is over, and the next one has another number.
+fn is_open(status: &TaskStatus, attempt: u32) -> bool {
+    match status.phase {
+        Phase::Completed | Phase::Failed => false,
+        Phase::Pending => status.attempt < attempt,
+        Phase::Dispatched | Phase::Running => status.attempt <= attempt,
+    }
 }
 
 /// A plan in the making: the status as it will be, and the actions so far.
@@ -186,6 +226,7 @@ impl<'a> Draft<'a> {
         let before = self.view.task.status.as_ref();
         let changed = before.map_or(self.status != TaskStatus::default(), |before| *before != self.status);
         if changed {
+            self.status.conditions.sort_by_key(|said| turn(&said.type_));
             self.status.observed_generation = self.view.task.metadata.generation;
         }
         Plan {
@@ -210,6 +251,18 @@ impl<'a> Draft<'a> {
         set_condition(&mut self.status.conditions, condition);
     }
 
+    /// No attempt of the task is under way now.
+    fn say_unplaced(&mut self, reason: &str, message: &str) {
+        self.say(types::SCHEDULED, false, reason, message);
+        if self.is_service() {
+            self.say(types::READY, false, reason, message);
+        }
+    }
+
+    fn is_service(&self) -> bool {
+        self.view.task.spec.service.is_some()
+    }
+
     fn fail(&mut self, reason: &str, message: &str) {
         self.end(Phase::Failed, reason, message);
     }
@@ -224,6 +277,18 @@ impl<'a> Draft<'a> {
     fn now(&self) -> Timestamp {
         to_second(self.view.now)
     }
+}
+
+/// The order in which conditions come true, so that the last one tells how far the task is.
+fn turn(type_: &str) -> usize {
+    let order = [
+        types::RESOLVED,
+        types::SCHEDULED,
+        types::STARTED,
+        types::READY,
+        types::FINISHED,
+    ];
+    order.iter().position(|known| *known == type_).unwrap_or(order.len())
 }
 
 fn to_second(time: Timestamp) -> Timestamp {

@@ -1,9 +1,9 @@
 //! A task that isn't dispatched: resolve it, place it, write the next attempt.
 
-use propeller_api::{Dispatch, Phase, PropletId, condition, types};
-use propeller_protocol::{AttemptRef, Limits, Start, TaskRef};
+use propeller_api::{Dispatch, Grants, Phase, PropletId, Work, types};
+use propeller_protocol::{AttemptRef, Limits, Start, TaskRef, requires};
 
-use super::{Action, Draft, Resolved, Unresolved, after};
+use super::{Action, Draft, Resolved, Unresolved, View};
 use crate::{
     place::{Fit, place},
     reason,
@@ -11,19 +11,17 @@ use crate::{
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
     let Some(resolved) = resolve(draft) else { return };
-    if let Some(refused) = refused_lately(draft) {
-        return draft.wake_at(refused);
+    let View { task, fleet, now, .. } = draft.view;
+    if let Some(at) = draft.status.retry_time.filter(|at| now < *at) {
+        return draft.wake_at(at);
     }
-    let view = draft.view;
-    match place(view.task, view.fleet) {
+    match place(task, &draft.status, fleet, now) {
         Ok(fit) => dispatch(draft, &resolved, &fit),
         Err(unschedulable) => {
-            draft.say(
-                types::SCHEDULED,
-                false,
-                reason::UNSCHEDULABLE,
-                &unschedulable.to_string(),
-            );
+            draft.say_unplaced(unschedulable.reason(), &unschedulable.to_string());
+            if let Some(at) = unschedulable.retry_at() {
+                draft.wake_at(at);
+            }
         }
     }
 }
@@ -63,15 +61,6 @@ fn give_up_or_retry(draft: &mut Draft<'_>, unresolved: &Unresolved) {
     }
 }
 
-/// Until when a task that a proplet refused waits before it is placed again. `Scheduled` turned true for that attempt and false for the
-/// refusal, so its transition is the time of the refusal.
-fn refused_lately(draft: &Draft<'_>) -> Option<jiff::Timestamp> {
-    let scheduled = condition(&draft.status.conditions, types::SCHEDULED)?;
-    let refused = draft.status.attempt > 0 && scheduled.reason != reason::UNSCHEDULABLE;
-    let until = after(scheduled.last_transition_time, draft.view.pace.after_rejection);
-    (refused && scheduled.reason != reason::START_EXPIRED && draft.view.now < until).then_some(until)
-}
-
 fn dispatch(draft: &mut Draft<'_>, resolved: &Resolved, fit: &Fit<'_>) {
     let now = draft.now();
     let status = &mut draft.status;
@@ -84,7 +73,9 @@ fn dispatch(draft: &mut Draft<'_>, resolved: &Resolved, fit: &Fit<'_>) {
         proplet_id: fit.member.id.clone(),
         journal: fit.live.journal.clone(),
         time: now,
+        accepted: None,
     });
+    status.retry_time = None;
     let message = format!("attempt {} on {}", status.attempt, fit.member.name);
     draft.say(types::SCHEDULED, true, reason::PLACED, &message);
     super::dispatched::publish(draft);
@@ -95,23 +86,36 @@ fn dispatch(draft: &mut Draft<'_>, resolved: &Resolved, fit: &Fit<'_>) {
 pub(super) fn start(draft: &Draft<'_>) -> Option<(PropletId, Start)> {
     let (status, spec) = (&draft.status, &draft.view.task.spec);
     let dispatch = status.dispatch.as_ref()?;
+    let work = spec.work()?;
+    let grants = spec.grants.clone().filter(|grants| !grants.is_empty());
     let start = Start {
         controller: draft.view.controller.clone(),
         journal: dispatch.journal.clone(),
         attempt: attempt(draft),
         issued_at: dispatch.time,
         window_seconds: u32::try_from(draft.view.pace.start_window.as_secs()).unwrap_or(u32::MAX),
-        requires: Vec::new(),
+        requires: required(&work, grants.as_ref()),
         image: status.image.clone()?,
         component: status.component.clone()?,
-        work: spec.work()?,
-        grants: spec.grants.clone(),
+        work,
+        grants,
         limits: Limits {
             memory: spec.resources.as_ref().and_then(|resources| resources.memory),
             deadline_seconds: spec.active_deadline_seconds,
         },
     };
     Some((dispatch.proplet_id.clone(), start))
+}
+
+/// What a proplet of an earlier version would ignore.
+fn required(work: &Work, grants: Option<&Grants>) -> Vec<String> {
+    let work = match work {
+        Work::Call(_) => None,
+        Work::Command(_) => Some(requires::COMMAND),
+        Work::Service(_) => Some(requires::SERVICE),
+    };
+    let grants = grants.map(|_| requires::GRANTS);
+    work.into_iter().chain(grants).map(str::to_owned).collect()
 }
 
 pub(super) fn attempt(draft: &Draft<'_>) -> AttemptRef {

@@ -1,28 +1,62 @@
 //! Outcomes: into the status, and acknowledged once they are there.
 
 use propeller_api::{Dispatch, Phase, TaskStatus, condition, types};
-use propeller_protocol::{Ack, AttemptRef, Outcome, Verdict};
+use propeller_protocol::{Ack, AttemptRef, Outcome, Usage, Verdict};
 use serde_json::Value;
 
-use super::{Action, Draft, pending};
+use super::{Action, Draft, pending, service};
 use crate::{inbox::Origin, reason};
 
 /// Longer messages are cut: a status is read by people, and stored in the cluster.
 const MAX_MESSAGE_CHARS: usize = 4096;
 
-/// Ends the task with what its attempt reported.
+/// Ends the task with what its attempt reported. Of a service, the placement has ended.
 pub(super) fn record(draft: &mut Draft<'_>, outcome: &Outcome) {
+    let (Outcome::Completed { usage, .. } | Outcome::Failed { usage, .. }) = outcome;
     match outcome {
+        Outcome::Completed { .. } if draft.is_service() => {
+            return service::ended(draft, reason::COMPLETED, "the service ended by itself");
+        }
         Outcome::Completed { results, .. } => {
             draft.status.results = storable(results.as_ref());
-            draft.end(Phase::Completed, reason::COMPLETED, "the call returned");
+            let message = match draft.view.task.spec.command {
+                Some(_) => "the program exited with 0",
+                None => "the call returned",
+            };
+            draft.end(Phase::Completed, reason::COMPLETED, message);
         }
         Outcome::Failed { failure, .. } => {
-            draft.status.error = storable(failure.error.as_ref());
             let message: String = failure.message.chars().take(MAX_MESSAGE_CHARS).collect();
-            draft.fail(&failure.reason, &message);
+            failed(draft, &failure.reason, &message);
+            if draft.is_service() {
+                return;
+            }
+            draft.status.error = storable(failure.error.as_ref());
         }
     }
+    draft.status.usage = countable(*usage);
+}
+
+/// The attempt has failed, and with it the task; a service goes on with its next placement.
+pub(super) fn failed(draft: &mut Draft<'_>, reason: &str, message: &str) {
+    if draft.is_service() {
+        service::ended(draft, reason, message);
+    } else {
+        draft.fail(reason, message);
+    }
+}
+
+/// Figures as a status keeps them. A proplet that was restarted meanwhile knows none. Numbers that Kubernetes can't store would make it
+/// refuse the result with them.
+fn countable(usage: Usage) -> Option<Usage> {
+    let most = |figure: u64| figure.min(i64::MAX as u64);
+    (usage != Usage::default()).then(|| Usage {
+        wall_millis: most(usage.wall_millis),
+        cpu_millis: most(usage.cpu_millis),
+        peak_memory_bytes: most(usage.peak_memory_bytes),
+        bytes_in: most(usage.bytes_in),
+        bytes_out: most(usage.bytes_out),
+    })
 }
 
 /// A value as a status keeps it. Null, such as an absent option, is no value there: Kubernetes drops it.
@@ -35,7 +69,7 @@ fn storable(value: Option<&Value>) -> Option<Value> {
 pub(super) fn acknowledge(draft: &mut Draft<'_>) {
     let inbox = draft.view.inbox;
     for (origin, outcome) in inbox.outcomes() {
-        if let Some(verdict) = verdict(&draft.status, origin, outcome) {
+        if let Some(verdict) = verdict(draft, origin, outcome) {
             let attempt = AttemptRef {
                 attempt: origin.attempt,
                 ..pending::attempt(draft)
@@ -66,8 +100,13 @@ pub(super) fn current(status: &TaskStatus) -> Option<Origin> {
     })
 }
 
-fn verdict(status: &TaskStatus, origin: &Origin, outcome: &Outcome) -> Option<Verdict> {
+fn verdict(draft: &Draft<'_>, origin: &Origin, outcome: &Outcome) -> Option<Verdict> {
+    let status = &draft.status;
     let is_current = current(status).as_ref() == Some(origin);
+    if is_current && draft.is_service() && status.phase == Phase::Pending {
+        // Its conditions say why that placement ended.
+        return Some(Verdict::Recorded);
+    }
     if is_current && status.phase.is_terminal() {
         Some(if is_recorded(status, outcome) {
             Verdict::Recorded

@@ -113,6 +113,12 @@ impl Settings {
             .or(file.id)
             .map_or_else(|| id_of_host(machine.host_name.as_deref()), Ok)?;
         let capacity = capacity(flags.capacity, file.capacity, &machine)?;
+        let task = task(flags.task, file.task, capacity)?;
+        let capacity = Capacity {
+            task_memory: Some(task.memory),
+            max_task_memory: Some(task.max_memory),
+            ..capacity
+        };
         let settings = Self {
             mqtt: mqtt(flags.mqtt, file.mqtt, &id, machine.password)?,
             id,
@@ -125,7 +131,7 @@ impl Settings {
             heartbeat: seconds(flags.heartbeat_seconds.or(file.heartbeat_seconds).map_or(10, u32::from)),
             drain: seconds(flags.drain_seconds.or(file.drain_seconds).unwrap_or(30)),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
-            task: task(flags.task, file.task, capacity)?,
+            task,
             capacity,
             max_artifact: max_artifact(&flags.artifacts, &file.artifacts),
             docker_config: flags.artifacts.docker_config.or(file.artifacts.docker_config),
@@ -200,6 +206,8 @@ fn capacity(flags: CapacityFlags, file: CapacityTable, machine: &Machine) -> Res
             variable: "PROPLET_CAPACITY_MEMORY",
             flag: "--capacity-memory",
         })?,
+        task_memory: None,
+        max_task_memory: None,
     })
 }
 

@@ -138,7 +138,8 @@ async fn a_rejected_task_is_placed_again_later() {
     let mut world = World::new().await;
     world.join("edge-1", &[]).await;
     world.apply(task("a")).await;
-    for number in 1..12 {
+    // Later pauses are longer than a proplet may be silent, and nothing speaks in them here.
+    for number in 1..4 {
         let (_, start) = world.start().await;
         assert_eq!(start.attempt.attempt, number);
         let rejection = Rejection {

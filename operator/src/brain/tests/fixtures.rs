@@ -84,6 +84,7 @@ pub(crate) fn dispatched(proplet: &str, attempt: u32) -> TaskStatus {
             proplet_id: proplet_id(proplet),
             journal: journal(),
             time: time(0),
+            accepted: None,
         }),
         ..TaskStatus::default()
     }
@@ -104,6 +105,8 @@ pub(crate) fn alive(boot: &str, sequence: u64, inventory: Vec<Held>) -> Alive {
         capacity: Capacity {
             tasks: 2,
             memory: Memory::from_bytes(1 << 30),
+            task_memory: None,
+            max_task_memory: None,
         },
         inventory,
         host: HostInfo::default(),

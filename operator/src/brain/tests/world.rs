@@ -196,7 +196,7 @@ impl World {
     /// The next message, which must be a start.
     pub(super) async fn start(&mut self) -> (String, Start) {
         match self.outgoing().await {
-            Outgoing::Start(proplet, start) => (proplet.to_string(), start),
+            Outgoing::Start(proplet, start) => (proplet.to_string(), *start),
             other => panic!("{other:?} instead of a start"),
         }
     }

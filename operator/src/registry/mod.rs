@@ -1,15 +1,18 @@
-//! Resolving against OCI registries: the reference becomes a digest, the component's types are read, and the call is checked against them.
+//! Resolving against OCI registries: the reference becomes a digest, the component's types are read, and what is to run is checked
+//! against them.
 //!
 //! A thousand tasks of one reference ask the registry once in a while, and read the component once. Nothing is compiled or run here, and
 //! what costs processor time runs off the threads that serve everything else.
 
+mod work;
+
 use std::{error::Error, sync::Arc, time::Duration};
 
 use moka::future::Cache;
-use propeller_api::{Call, Digest, Work};
+use propeller_api::{Digest, Work};
 use propeller_artifact::{Client, Progress, Reference, Resolved as Artifact};
 use propeller_delivery::plan::Resolved;
-use propeller_types::{Contract, FunctionRef, InvalidFunctionRef};
+use propeller_types::Contract;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use crate::{
@@ -70,37 +73,18 @@ impl Resolver for RegistryResolver {
         let reference = image.parse::<Reference>();
         let reference = reference.map_err(|error| from_artifact(error.into()))?;
         if let Work::Call(call) = work {
-            function(call)?;
+            work::function(call)?;
         }
         let artifact = self.look_up(&reference).await?;
         let contract = self.contract(&artifact).await?;
         let work = work.clone();
-        let checked = spawn_blocking(move || check(&contract, &work));
+        let checked = spawn_blocking(move || work::check(&contract, &work));
         checked.await.map_err(internal)??;
         Ok(Resolved {
             image: artifact.pinned().to_string(),
             component: artifact.component,
         })
     }
-}
-
-fn check(contract: &Contract, work: &Work) -> Result<(), Trouble> {
-    match work {
-        Work::Call(call) => check_call(contract, call),
-        Work::Command(_) | Work::Service(_) => Ok(()),
-    }
-}
-
-fn check_call(contract: &Contract, call: &Call) -> Result<(), Trouble> {
-    let found = contract.find(&function(call)?);
-    let found = found.map_err(|error| permanent(error.reason(), &error))?;
-    let fits = found.check_args(&call.args);
-    fits.map_err(|error| permanent(error.reason(), &error))
-}
-
-fn function(call: &Call) -> Result<FunctionRef, Trouble> {
-    let function = call.function.parse();
-    function.map_err(|error: InvalidFunctionRef| permanent("InvalidFunction", &error))
 }
 
 fn from_artifact(error: propeller_artifact::Error) -> Trouble {
@@ -133,6 +117,7 @@ mod tests {
 
     use axum::{Router, extract::State, http::Uri, response::IntoResponse};
     use futures::future::join_all;
+    use propeller_api::Call;
     use propeller_artifact::{ClientConfig, Patience, digest_of};
     use serde_json::json;
     use tempfile::TempDir;

@@ -2,19 +2,27 @@
 //!
 //! They are the same as the schemas and CEL rules of the custom resources: one table of cases, in tests/, runs against both.
 
+mod grants;
+
 use std::ops::RangeInclusive;
 
-use crate::{Metadata, Proplet, Task};
+use crate::{Metadata, Proplet, Task, TaskSpec};
+
+#[cfg(feature = "schema")]
+pub(crate) use grants::PATH;
 
 /// A year: longer deadlines are mistakes.
 pub const MAX_ACTIVE_DEADLINE_SECONDS: u32 = 31_536_000;
+
+/// Most characters that the arguments of a program, an environment or a configuration have together: a start must fit into a message.
+pub const MAX_TEXT: usize = 262_144;
 
 /// A field breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Invalid {
     /// Path of the field, as in `spec.call.function`.
-    pub field: &'static str,
+    pub field: String,
     /// What is wrong, and what to write instead.
     pub problem: String,
 }
@@ -31,11 +39,12 @@ impl Task {
                 "image is a reference such as registry.example/team/component:1.0.0, without a scheme and without spaces",
             );
         }
-        if spec.work().is_none() {
-            return invalid("spec", "exactly one of call, command and service says what to run");
-        }
-        if let Some(call) = &spec.call {
-            length("spec.call.function", &call.function, 1..=512)?;
+        what_to_run(spec)?;
+        if let Some(grants) = &spec.grants {
+            grants.validate().map_err(|invalid| Invalid {
+                field: format!("spec.grants.{}", invalid.field),
+                ..invalid
+            })?;
         }
         if let Some(proplet) = &spec.proplet {
             length("spec.proplet", proplet, 1..=253)?;
@@ -54,6 +63,27 @@ impl Task {
             _ => Ok(()),
         }
     }
+}
+
+fn what_to_run(spec: &TaskSpec) -> Result<(), Invalid> {
+    if spec.work().is_none() {
+        return invalid("spec", "exactly one of call, command and service says what to run");
+    }
+    if spec.service.is_some() && spec.active_deadline_seconds.is_some() {
+        return invalid(
+            "spec",
+            "a service runs until its Task is deleted: activeDeadlineSeconds is for calls and commands",
+        );
+    }
+    if let Some(call) = &spec.call {
+        length("spec.call.function", &call.function, 1..=512)?;
+    }
+    let Some(command) = &spec.command else { return Ok(()) };
+    count("spec.command.args", command.args.len(), 256)?;
+    for (index, arg) in command.args.iter().enumerate() {
+        text(&format!("spec.command.args[{index}]"), arg, 0..=MAX_VALUE)?;
+    }
+    together("spec.command.args", command.args.iter().map(String::as_str))
 }
 
 impl Proplet {
@@ -83,25 +113,51 @@ fn object_name(metadata: &Metadata) -> Result<(), Invalid> {
     }
 }
 
-fn length(field: &'static str, text: &str, range: RangeInclusive<usize>) -> Result<(), Invalid> {
+/// Characters of a single argument, variable or value.
+const MAX_VALUE: usize = 32_768;
+
+fn length(field: &str, text: &str, range: RangeInclusive<usize>) -> Result<(), Invalid> {
     let count = text.chars().count();
     if range.contains(&count) {
-        Ok(())
-    } else {
-        invalid(
-            field,
-            format!(
-                "has {count} characters, should have from {} to {}",
-                range.start(),
-                range.end()
-            ),
-        )
+        return Ok(());
     }
+    let (least, most) = (range.start(), range.end());
+    invalid(
+        field,
+        format!("has {count} characters, should have from {least} to {most}"),
+    )
 }
 
-fn invalid(field: &'static str, problem: impl Into<String>) -> Result<(), Invalid> {
-    Err(Invalid {
+/// What goes to a program: C's strings end at a NUL.
+fn text(field: &str, text: &str, range: RangeInclusive<usize>) -> Result<(), Invalid> {
+    length(field, text, range)?;
+    if text.contains('\0') {
+        return invalid(field, "has a NUL in it");
+    }
+    Ok(())
+}
+
+fn count(field: &str, count: usize, most: usize) -> Result<(), Invalid> {
+    if count <= most {
+        return Ok(());
+    }
+    invalid(field, format!("has {count} entries, should have at most {most}"))
+}
+
+fn together<'a>(field: &str, texts: impl Iterator<Item = &'a str>) -> Result<(), Invalid> {
+    let sum: usize = texts.map(|text| text.chars().count()).sum();
+    if sum <= MAX_TEXT {
+        return Ok(());
+    }
+    invalid(
         field,
+        format!("has {sum} characters, more than {MAX_TEXT}: put data into a file"),
+    )
+}
+
+fn invalid(field: &str, problem: impl Into<String>) -> Result<(), Invalid> {
+    Err(Invalid {
+        field: field.to_owned(),
         problem: problem.into(),
     })
 }
