@@ -1,6 +1,6 @@
 # The same verbs for people and for CI. On a fresh Debian machine, Rust (rustup) and Go are all that must be there: `setup` installs the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint gen fuzz setup guest-target control-plane guests programs
+.PHONY: help demo test fmt lint gen fuzz setup guest-target control-plane guests languages programs
 
 CARGO := cargo
 # Members that are built for wasm32-wasip2 only. `cargo guests` (.cargo/config.toml) selects them the same way.
@@ -13,11 +13,12 @@ help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 # Nothing is selected with `-p`: members selected alone get other features of shared dependencies, which would then be built twice.
-demo: setup programs ## From a component's source to `results: 42`, with every server real
+demo: programs ## From a component's source to `results: 42`, with every server real
+	@scripts/setup servers control_plane
 	$(CARGO) run --locked --bin demo
 
 # The tests would build programs and guests themselves, but with other tests beside them, whose deadlines run meanwhile.
-test: setup programs ## Every test
+test: setup programs languages ## Every test
 	$(CARGO) test --locked
 
 fmt: ## Format the code
@@ -43,7 +44,7 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (600); needs cargo-fuzz
 			-- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 || exit; \
 	done
 
-setup: ## Install or build what is missing: the guests' target, Mosquitto, docker-registry, the control plane
+setup: ## Install or build what is missing: the guests' target, Mosquitto, docker-registry, clang, node, the control plane
 	@scripts/setup
 
 guest-target:
@@ -57,3 +58,7 @@ programs: guests
 
 guests: guest-target ## Build the guests
 	$(CARGO) guests --locked
+
+languages: ## Build the examples in C, Go, JavaScript and Python
+	@scripts/setup languages
+	@$(MAKE) --no-print-directory -C examples

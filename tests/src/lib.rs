@@ -6,6 +6,7 @@
 //!       ──► ControlPlane ───── etcd, API server ─┘
 //!       ──► Spy: sees and says anything over MQTT
 //!       ──► cargo: our programs and the guests, built once
+//!       ──► languages: the examples that are not Rust
 //! ```
 //!
 //! - Every server listens on a free port of loopback, and ends with its handle. It ends as well when the test process ends in any other way,
@@ -18,6 +19,7 @@
 pub mod cargo;
 mod control_plane;
 pub mod guests;
+pub mod languages;
 mod launch;
 pub mod mosquitto;
 mod port;

@@ -102,7 +102,7 @@ impl fmt::Display for TaskAlone {
     }
 }
 
-/// The component's world as WIT, what it exports written out in place.
+/// The component's world as WIT, what it exports written out in place. What a toolchain added is left to `--output json`: it's not to be called.
 struct World<'a>(&'a Contract);
 
 impl fmt::Display for World<'_> {
@@ -123,14 +123,14 @@ impl fmt::Display for World<'_> {
         for ty in types {
             definition(f, "  ", ty)?;
         }
-        for export in exports {
+        for export in exports.iter().filter(|export| export.origin != Author::Toolchain) {
             self::export(f, export)?;
         }
         writeln!(f, "}}")
     }
 }
 
-/// Interfaces of WASI and of toolchains are known, and not for people to call.
+/// Interfaces of WASI are known, and not for people to call.
 fn export(f: &mut fmt::Formatter<'_>, export: &Export) -> fmt::Result {
     match (export.kind, export.origin) {
         (Kind::Function, _) => export

@@ -1,5 +1,6 @@
 //! `propeller` as people and scripts run it: the real binary, its output, its exit codes.
 
+mod languages;
 mod registry;
 mod run;
 mod show;

@@ -1,0 +1,3 @@
+module propeller.dev/examples/go
+
+go 1.26
