@@ -42,7 +42,9 @@ fn send(scheme: &str, authority: &str, path: &str, text: &str) -> Result<Incomin
         .and_then(|()| request.set_scheme(Some(&scheme)))
         .and_then(|()| request.set_authority(Some(authority)))
         .and_then(|()| request.set_path_with_query(Some(path)));
-    let body = set.and_then(|()| request.body()).expect("a new request takes all of it");
+    let body = set
+        .and_then(|()| request.body())
+        .expect("a new request takes all of it");
     let answer = outgoing_handler::handle(request, None)?;
     let stream = body.write().expect("a new body has a stream");
     for chunk in text.as_bytes().chunks(4096) {

@@ -6,7 +6,10 @@ use std::{
 };
 
 fn main() -> io::Result<()> {
-    let lines = env::args().nth(1).and_then(|lines| lines.parse().ok()).unwrap_or(u64::MAX);
+    let lines = env::args()
+        .nth(1)
+        .and_then(|lines| lines.parse().ok())
+        .unwrap_or(u64::MAX);
     let mut output = BufWriter::new(io::stdout());
     for line in 0..lines {
         writeln!(output, "{line} bottles of water on the wall")?;

@@ -300,7 +300,10 @@ mod tests {
         check("run a.wasm --function f --args [1]", None);
         check("run a.wasm -f a:b/c@1.0.0#f -a {}", None);
         check("run task.yaml --image a.wasm --memory 64Mi --timeout 30s", None);
-        check("run a.wasm --env A=b -e C --dir .::/d:ro --allow-http a.b --allow-net a.b:1 -- a --b", None);
+        check(
+            "run a.wasm --env A=b -e C --dir .::/d:ro --allow-http a.b --allow-net a.b:1 -- a --b",
+            None,
+        );
         check("serve a.wasm --addr 127.0.0.1:0 --env A=b --max-requests 3", None);
         check("--output json run a.wasm", None);
         check("run a.wasm --output json -vv", None);

@@ -65,11 +65,26 @@ const TABLE: [(Exit, u8, u8, &str); 11] = [
         125,
         "the registry: not reachable, no access, no such artifact",
     ),
-    (Exit::Component, 4, 126, "not a component, or one that this host can't run"),
-    (Exit::Call, 5, 126, "the call doesn't fit the component: function or arguments"),
+    (
+        Exit::Component,
+        4,
+        126,
+        "not a component, or one that this host can't run",
+    ),
+    (
+        Exit::Call,
+        5,
+        126,
+        "the call doesn't fit the component: function or arguments",
+    ),
     (Exit::ErrResult, 10, 1, "the component's function returned an error"),
     (Exit::Trapped, 11, 134, "the component trapped or exited"),
-    (Exit::OutOfMemory, 11, 137, "the component needed more memory than it may"),
+    (
+        Exit::OutOfMemory,
+        11,
+        137,
+        "the component needed more memory than it may",
+    ),
     (Exit::Deadline, 12, 124, "the component ran longer than it may"),
     (Exit::Interrupted, 130, 130, "interrupted (Ctrl-C)"),
 ];
@@ -98,8 +113,16 @@ pub fn help() -> String {
     let mut text = "Exit codes:\n".to_owned();
     let mut last = None;
     for (_, code, program, meaning) in TABLE {
-        let shown = if last == Some(code) { String::new() } else { code.to_string() };
-        let other = if code == program || code == 10 { String::new() } else { format!(" (of a program: {program})") };
+        let shown = if last == Some(code) {
+            String::new()
+        } else {
+            code.to_string()
+        };
+        let other = if code == program || code == 10 {
+            String::new()
+        } else {
+            format!(" (of a program: {program})")
+        };
         text.push_str(&format!("  {shown:>3}  {meaning}{other}\n"));
         last = Some(code);
     }
@@ -113,7 +136,10 @@ mod tests {
     #[test]
     fn programs_have_their_own_codes() {
         let check = |exit: Exit, call: u8, program: u8| {
-            assert_eq!((exit.number(Ran::NoProgram), exit.number(Ran::Program)), (call, program));
+            assert_eq!(
+                (exit.number(Ran::NoProgram), exit.number(Ran::Program)),
+                (call, program)
+            );
         };
         check(Exit::Done, 0, 0);
         check(Exit::Registry, 3, 125);

@@ -66,7 +66,9 @@ impl GrantArgs {
         grants.net.extend(self.net.iter().cloned());
         let config = self.config_vars.iter().cloned();
         grants.config.extend(config.map(|KeyValue { key, value }| (key, value)));
-        grants.keyvalue.extend(self.keyvalue.iter().map(|bucket| bucket.0.clone()));
+        grants
+            .keyvalue
+            .extend(self.keyvalue.iter().map(|bucket| bucket.0.clone()));
         Ok(grants)
     }
 }
@@ -179,10 +181,16 @@ mod tests {
         let here = env::current_dir().unwrap().canonicalize().unwrap();
         let check = |line: &str, expected: serde_json::Value| assert_eq!(grants(line, None), Ok(expected), "{line}");
         check("", json!({}));
-        check("-e A=b=c --env D=", json!({"env": [{"name": "A", "value": "b=c"}, {"name": "D", "value": ""}]}));
+        check(
+            "-e A=b=c --env D=",
+            json!({"env": [{"name": "A", "value": "b=c"}, {"name": "D", "value": ""}]}),
+        );
         let path = env::var("PATH").unwrap();
         check("--env PATH", json!({"env": [{"name": "PATH", "value": path}]}));
-        check("--dir .", json!({"directories": [{"hostPath": here, "guestPath": "."}]}));
+        check(
+            "--dir .",
+            json!({"directories": [{"hostPath": here, "guestPath": "."}]}),
+        );
         check(
             "--dir .::/data:ro --dir src:ro",
             json!({"directories": [

@@ -116,15 +116,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("task.yaml");
         std::fs::write(&path, TASK).unwrap();
-        let check = |image: Option<&str>, flags: (Option<&str>, Option<&str>), source: &str, memory: u64, seconds: u64| {
-            let order = Order::new(path.to_str().unwrap(), image).unwrap();
-            assert_eq!(order.source, Source::find(source).unwrap());
-            let (bytes, timeout) = (flags.0.map(|text| text.parse().unwrap()), flags.1.map(|text| text.parse().unwrap()));
-            let limits = order.limits(bytes, timeout);
-            assert_eq!((limits.memory, limits.deadline), (memory, Duration::from_secs(seconds)));
-            let task = order.context(&Origin::File { file: "b.wasm".into() });
-            assert_eq!((task.namespace.as_str(), task.name.as_str(), task.attempt), ("lab", "a", 1));
-        };
+        let check =
+            |image: Option<&str>, flags: (Option<&str>, Option<&str>), source: &str, memory: u64, seconds: u64| {
+                let order = Order::new(path.to_str().unwrap(), image).unwrap();
+                assert_eq!(order.source, Source::find(source).unwrap());
+                let (bytes, timeout) = (
+                    flags.0.map(|text| text.parse().unwrap()),
+                    flags.1.map(|text| text.parse().unwrap()),
+                );
+                let limits = order.limits(bytes, timeout);
+                assert_eq!((limits.memory, limits.deadline), (memory, Duration::from_secs(seconds)));
+                let task = order.context(&Origin::File { file: "b.wasm".into() });
+                assert_eq!(
+                    (task.namespace.as_str(), task.name.as_str(), task.attempt),
+                    ("lab", "a", 1)
+                );
+            };
         check(None, (None, None), "localhost:5000/a:1", 64 << 20, 30);
         check(Some("b.wasm"), (None, None), "b.wasm", 64 << 20, 30);
         check(None, (Some("1Mi"), Some("2m")), "localhost:5000/a:1", 1 << 20, 120);
@@ -135,14 +142,19 @@ mod tests {
         let order = Order::new("a.wasm", None).unwrap();
         let limits = order.limits(None, None);
         assert_eq!((limits.memory, limits.deadline), (256 << 20, NO_DEADLINE));
-        let task = order.context(&Origin::File { file: "my_b.wasm".into() });
+        let task = order.context(&Origin::File {
+            file: "my_b.wasm".into(),
+        });
         assert_eq!((task.namespace.as_str(), task.name.as_str()), ("default", "my-b"));
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
         let check = |source: &str, image: Option<&str>, reason: &str| {
-            assert_eq!(Order::new(source, image).err().map(|failure| failure.reason()), Some(reason));
+            assert_eq!(
+                Order::new(source, image).err().map(|failure| failure.reason()),
+                Some(reason)
+            );
         };
         check("nothing", None, "UnknownSource");
         check("a.wasm", Some("b.wasm"), "Usage");

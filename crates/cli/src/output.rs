@@ -140,7 +140,11 @@ mod tests {
         let told = Told::of(&failure);
         assert_eq!(anstream::adapter::strip_str(&told.to_string()).to_string(), text);
         assert_eq!(
-            serde_json::to_value(Envelope { error: told, figures: None }).unwrap(),
+            serde_json::to_value(Envelope {
+                error: told,
+                figures: None
+            })
+            .unwrap(),
             json!({ "error": json })
         );
     }

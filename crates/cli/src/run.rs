@@ -108,7 +108,9 @@ impl Asked {
         };
         match task {
             Some(task @ TaskWork::Service(_)) => Err(other_work(&task, "a run: use `propeller serve`")),
-            Some(task @ TaskWork::Call(_)) if !program_args.is_empty() => Err(other_work(&task, "a program's arguments")),
+            Some(task @ TaskWork::Call(_)) if !program_args.is_empty() => {
+                Err(other_work(&task, "a program's arguments"))
+            }
             Some(TaskWork::Command(_)) if !wants_call && !program_args.is_empty() => Ok(Self::Program(program_args)),
             Some(TaskWork::Command(command)) if !wants_call => Ok(Self::Program(command.args)),
             Some(TaskWork::Call(call)) => Self::call(args, Some(&call)),

@@ -3,7 +3,7 @@
 use propeller_types::{Contract, Origin, Wasi, outline};
 use serde_json::json;
 
-use crate::components::{ADD, bytes, contract, values};
+use crate::components::{ADD, bytes, contract, exporting_values, values};
 
 #[test]
 fn a_component_is_read() {
@@ -280,7 +280,7 @@ fn other_bytes_are_refused() {
 
 #[test]
 fn an_outline_has_the_contract_and_no_code() {
-    for text in [ADD, VALUES, MUCH] {
+    for text in [ADD, &exporting_values(), MUCH] {
         let bytes = bytes(text);
         let outline = outline(&bytes).unwrap();
         assert_eq!(Contract::read(&outline).unwrap(), Contract::read(&bytes).unwrap());

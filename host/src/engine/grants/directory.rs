@@ -62,8 +62,9 @@ fn open_below_any(path: &Path, read_only: bool, roots: &[Root]) -> Result<OwnedF
 /// `rest` is resolved, so every part of it is a name. One that has become a link since isn't followed.
 fn open_below(root: &Path, rest: PathBuf) -> rustix::io::Result<OwnedFd> {
     let root = open(root, PLACE, Mode::empty())?;
-    rest.iter()
-        .try_fold(root, |place, name| openat(place, name, PLACE | OFlags::NOFOLLOW, Mode::empty()))
+    rest.iter().try_fold(root, |place, name| {
+        openat(place, name, PLACE | OFlags::NOFOLLOW, Mode::empty())
+    })
 }
 
 #[cfg(test)]

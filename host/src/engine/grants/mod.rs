@@ -74,7 +74,11 @@ impl Granted {
             directories: directories(grants, policy)?,
             http: grants.http.clone(),
             net: grants.net.clone(),
-            config: grants.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            config: grants
+                .config
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
             means: means.clone(),
         }))))
     }

@@ -295,6 +295,9 @@ mod tests {
         check("http = [\"http://a\"]", "`http://a` is no HTTP host");
         check("http = \"all\"", "expected a list, or \"any\"");
         check("network = []", "unknown field `network`");
-        check("directories = [{ path = \"/a\", readonly = true }]", "unknown field `readonly`");
+        check(
+            "directories = [{ path = \"/a\", readonly = true }]",
+            "unknown field `readonly`",
+        );
     }
 }

@@ -57,7 +57,10 @@ fn values_do_not_show() {
         config: [("key".to_owned(), "hunter2".to_owned())].into(),
         ..Grants::default()
     };
-    let shown = format!("{:?}", Granted::check(&grants, &Policy::default(), &Means::system()).unwrap());
+    let shown = format!(
+        "{:?}",
+        Granted::check(&grants, &Policy::default(), &Means::system()).unwrap()
+    );
     assert!(shown.contains("TOKEN") && !shown.contains("hunter2"), "{shown}");
 }
 
@@ -91,7 +94,12 @@ fn directories_are_below_a_root_in_truth() {
             ..Grants::default()
         };
         let refused = refusal(&grants, &policy);
-        assert_eq!(refused.as_ref().map(|(_, reason)| *reason), expected, "{}: {refused:?}", path.display());
+        assert_eq!(
+            refused.as_ref().map(|(_, reason)| *reason),
+            expected,
+            "{}: {refused:?}",
+            path.display()
+        );
     };
     check(&at("root"), false, None);
     check(&at("root/inner"), false, None);

@@ -34,7 +34,11 @@ impl Prepared {
 }
 
 async fn run(prepared: Prepared, program: Program) -> Outcome<Exit> {
-    let Program { name, mut args, sandbox } = program;
+    let Program {
+        name,
+        mut args,
+        sandbox,
+    } = program;
     args.insert(0, name);
     let mut life = Life::begin(&prepared, &sandbox, &args);
     life.store.data().traffic.gave(args.iter().map(String::len).sum());

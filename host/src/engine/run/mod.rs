@@ -62,7 +62,11 @@ impl Life {
     }
 
     /// Which of the three ends comes first decides: its own, a cancel or the deadline. The others are dropped.
-    async fn end<'a, T, F>(&'a mut self, sandbox: &Sandbox, work: impl FnOnce(&'a mut Store<State>) -> F) -> Result<T, InvokeError>
+    async fn end<'a, T, F>(
+        &'a mut self,
+        sandbox: &Sandbox,
+        work: impl FnOnce(&'a mut Store<State>) -> F,
+    ) -> Result<T, InvokeError>
     where
         F: Future<Output = Result<T, InvokeError>>,
     {

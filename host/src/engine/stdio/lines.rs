@@ -376,7 +376,10 @@ mod tests {
         let markers: Vec<_> = told.iter().filter(|line| line.starts_with('…')).collect();
         assert_eq!(
             markers,
-            ["… 111 bytes dropped: more than 1 KiB/s", "… 37 bytes dropped: more than 1 KiB/s"]
+            [
+                "… 111 bytes dropped: more than 1 KiB/s",
+                "… 37 bytes dropped: more than 1 KiB/s"
+            ]
         );
         assert_eq!(told.len(), 10 + 1 + 1 + 1, "{told:?}");
     }
@@ -394,10 +397,7 @@ mod tests {
         assert_eq!(next(&mut reader).as_deref(), Some("1"));
         offer("5");
         drop(lines);
-        assert_eq!(
-            read(reader),
-            ["2", "… 4 bytes dropped: nobody read them in time", "5"]
-        );
+        assert_eq!(read(reader), ["2", "… 4 bytes dropped: nobody read them in time", "5"]);
     }
 
     #[test]
@@ -405,7 +405,12 @@ mod tests {
         for (number, expected) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), expected);
         }
-        for (bytes, expected) in [(0, "0 bytes"), (65536, "64 KiB"), (16 << 20, "16 MiB"), (1500, "1,500 bytes")] {
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (65536, "64 KiB"),
+            (16 << 20, "16 MiB"),
+            (1500, "1,500 bytes"),
+        ] {
             assert_eq!(size(bytes), expected);
         }
     }

@@ -46,8 +46,11 @@ impl Stdio {
                 wasi.stdout(counted_stderr()).stderr(counted_stderr());
             }
             Self::Lines(lines) => {
-                wasi.stdout(Sink::new(lines, Stream::Stdout, traffic))
-                    .stderr(Sink::new(lines, Stream::Stderr, traffic));
+                wasi.stdout(Sink::new(lines, Stream::Stdout, traffic)).stderr(Sink::new(
+                    lines,
+                    Stream::Stderr,
+                    traffic,
+                ));
             }
         }
     }

@@ -56,7 +56,10 @@ impl Exchange {
         let patience = self.options.connect_timeout.unwrap_or(CONNECT_PATIENCE);
         let target = &self.target;
         let stream = connect(&self.means, target.bare_host(), target.port, target.tls, patience).await?;
-        let handshake = Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await;
+        let handshake = Builder::new()
+            .max_buf_size(BUFFER)
+            .handshake(TokioIo::new(stream))
+            .await;
         let (sender, connection) = handshake.map_err(|error| from_hyper(&error))?;
         let mut connection = connection.fuse();
         let mut response = Box::pin(self.respond(sender, request));
@@ -110,7 +113,11 @@ impl Exchange {
 /// The guest's URI names scheme and host, as one does to a proxy; a server is told path and query.
 fn in_origin_form(mut request: Request<WasiBody>) -> Result<Request<WasiBody>, Error> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let path = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    };
     *request.uri_mut() = path.parse::<Uri>().map_err(|_| Error::HttpRequestUriInvalid)?;
     Ok(request)
 }

@@ -151,7 +151,9 @@ mod tests {
     fn whom_a_request_is_for() {
         let check = |uri: &str, expected: Option<(&str, u16, bool)>| {
             let target = Target::of_uri(&uri.parse().unwrap());
-            let found = target.as_ref().map(|target| (target.bare_host(), target.port, target.tls));
+            let found = target
+                .as_ref()
+                .map(|target| (target.bare_host(), target.port, target.tls));
             assert_eq!(found, expected, "{uri}");
         };
         check("http://Example.com/", Some(("example.com", 80, false)));

@@ -40,9 +40,16 @@ enum LookupError {
 pub(in crate::engine) fn add_to_linker(linker: &mut Linker<State>, concurrency: bool) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut interface = linker.instance(P2)?;
-    interface.resource("resolve-address-stream", ResourceType::host::<Addresses>(), drop_addresses)?;
+    interface.resource(
+        "resolve-address-stream",
+        ResourceType::host::<Addresses>(),
+        drop_addresses,
+    )?;
     interface.func_wrap("resolve-addresses", resolve_addresses)?;
-    interface.func_wrap("[method]resolve-address-stream.resolve-next-address", resolve_next_address)?;
+    interface.func_wrap(
+        "[method]resolve-address-stream.resolve-next-address",
+        resolve_next_address,
+    )?;
     interface.func_wrap("[method]resolve-address-stream.subscribe", subscribe_addresses)?;
     if concurrency {
         p3::add_to_linker::<State, Lookup>(linker, |state| LookupView(&mut state.wasi))?;
@@ -96,7 +103,11 @@ impl Pollable for Addresses {
 }
 
 fn drop_addresses(mut store: StoreContextMut<'_, State>, rep: u32) -> wasmtime::Result<()> {
-    store.data_mut().ctx().table.delete(Resource::<Addresses>::new_own(rep))?;
+    store
+        .data_mut()
+        .ctx()
+        .table
+        .delete(Resource::<Addresses>::new_own(rep))?;
     Ok(())
 }
 

@@ -40,7 +40,12 @@ pub(crate) async fn fetch_reaches_what_was_granted() -> Result<()> {
     check(std::slice::from_ref(&name), "localhost:1", denied).await?;
     check(std::slice::from_ref(&name), &address, denied).await?;
     check(std::slice::from_ref(&address), &name, denied).await?;
-    check(std::slice::from_ref(&name), &format!("{name}@{address}"), Err("ErrorCode::HttpRequestUriInvalid")).await?;
+    check(
+        std::slice::from_ref(&name),
+        &format!("{name}@{address}"),
+        Err("ErrorCode::HttpRequestUriInvalid"),
+    )
+    .await?;
     Ok(())
 }
 
@@ -192,7 +197,9 @@ async fn tls_server(config: ServerConfig) -> Result<SocketAddr> {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
             let mut request = [0; 4096];
             let _ = stream.read(&mut request).await;
             let answer = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\nconnection: close\r\n\r\nover TLS";

@@ -29,11 +29,19 @@ pub(crate) async fn hog_is_out_of_memory_and_the_host_is_not() -> Result<()> {
 #[tokio::test]
 async fn one_call_passes_no_more_than_the_host_takes() -> Result<()> {
     let hog = Guest::load("hog").await?;
-    assert_eq!(hog.call("random-bytes", json!([65536]), &Grants::default()).await?, json!(65536));
+    assert_eq!(
+        hog.call("random-bytes", json!([65536]), &Grants::default()).await?,
+        json!(65536)
+    );
     let check = async |function: &str, length: u64| -> Result<()> {
-        let outcome = hog.run(function, json!([length]), hog.grant(&Grants::default())?).await?;
+        let outcome = hog
+            .run(function, json!([length]), hog.grant(&Grants::default())?)
+            .await?;
         let failure = outcome.result.err().context("it returned")?;
-        assert!(matches!(failure, InvokeError::Trap { .. }), "{function} {length}: {failure}");
+        assert!(
+            matches!(failure, InvokeError::Trap { .. }),
+            "{function} {length}: {failure}"
+        );
         Ok(())
     };
     check("random-bytes", 65537).await?;
@@ -46,6 +54,8 @@ async fn one_call_passes_no_more_than_the_host_takes() -> Result<()> {
 fn resident() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;
+    let kilobytes = line
+        .and_then(|line| line.split_whitespace().next())
+        .context("no VmRSS")?;
     Ok(kilobytes.parse::<u64>()? << 10)
 }

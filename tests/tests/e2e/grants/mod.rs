@@ -17,8 +17,8 @@ use anyhow::{Context, Result};
 use futures::{FutureExt, future::BoxFuture};
 use propeller_api::{Directory, EnvVar, Grants};
 use propeller_host::engine::{
-    Engine, EngineConfig, Granted, Invocation, InvokeError, Limits, Means, Outcome, Output, Policy, Prepared, Resolver,
-    Sandbox, TaskContext, Trust,
+    Engine, EngineConfig, Granted, Invocation, InvokeError, Limits, Means, Outcome, Policy, Prepared, Resolver,
+    Returned, Sandbox, Stdio, TaskContext, Trust,
 };
 use propeller_tests::{PATIENCE, cargo, scratch};
 use serde_json::{Value, json};
@@ -88,8 +88,18 @@ pub(crate) async fn files_are_below_what_was_granted() -> Result<()> {
     check("read-file", json!(["/read/absolute"]), Err("permission denied")).await?;
     check("read-file", json!(["/read/relative"]), Err("permission denied")).await?;
     check("write-file", json!(["/read/new", "text"]), Err("permission denied")).await?;
-    check("write-file", json!(["/read/inner/note", "text"]), Err("permission denied")).await?;
-    check("link-file", json!(["/read/inner/note", "/write/note"]), Err("permission denied")).await?;
+    check(
+        "write-file",
+        json!(["/read/inner/note", "text"]),
+        Err("permission denied"),
+    )
+    .await?;
+    check(
+        "link-file",
+        json!(["/read/inner/note", "/write/note"]),
+        Err("permission denied"),
+    )
+    .await?;
     check("write-file", json!(["/new", "text"]), Err("entity not found")).await?;
     assert_eq!(fs::read_to_string(at("read/inner/note"))?, "hello");
     assert!(!at("read/new").exists() && !at("new").exists());
@@ -154,7 +164,7 @@ impl Guest {
         self
     }
 
-    async fn run(&self, function: &str, args: Value, grants: Granted) -> Result<Outcome> {
+    async fn run(&self, function: &str, args: Value, grants: Granted) -> Result<Outcome<Returned>> {
         Ok(self.prepared.invoke(invocation(function, args, grants)?).await)
     }
 
@@ -195,7 +205,7 @@ fn invocation(function: &str, args: Value, grants: Granted) -> Result<Invocation
                 attempt: 1,
             },
             grants,
-            output: Output::Discard,
+            stdio: Stdio::Discard,
             cancel: CancellationToken::new(),
         },
     })
@@ -217,7 +227,12 @@ impl Names {
     /// One more answer for the name.
     fn then(&self, name: &str, addresses: &[&str]) {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        self.0.lock().unwrap().entry(name.to_owned()).or_default().push(addresses);
+        self.0
+            .lock()
+            .unwrap()
+            .entry(name.to_owned())
+            .or_default()
+            .push(addresses);
     }
 
     fn next(&self, name: &str) -> io::Result<Vec<IpAddr>> {

@@ -17,9 +17,7 @@ pub(crate) async fn dial_reaches_what_was_granted() -> Result<()> {
         .await?
         .with_names(&Names::of(&[("localhost", &["127.0.0.1"])]));
     let check = async |granted: &[String], address: &str, expected: Result<&str, &str>| -> Result<()> {
-        let result = dial
-            .try_call("tcp", json!([address, "hello"]), &to(granted))
-            .await?;
+        let result = dial.try_call("tcp", json!([address, "hello"]), &to(granted)).await?;
         let expected = expected.map(|text| json!(text)).map_err(|kind| json!(kind));
         assert_eq!(result, expected, "{granted:?} {address}");
         Ok(())
@@ -63,10 +61,15 @@ async fn dial_sends_datagrams_where_it_may() -> Result<()> {
         }
     });
     let args = json!([address, "hello"]);
-    let granted = dial.try_call("udp", args.clone(), &to(std::slice::from_ref(&address))).await?;
+    let granted = dial
+        .try_call("udp", args.clone(), &to(std::slice::from_ref(&address)))
+        .await?;
     assert_eq!(granted, Ok(json!("hello")));
     let other = to(&["127.0.0.1:1".to_owned()]);
-    assert_eq!(dial.try_call("udp", args, &other).await?, Err(json!("permission denied")));
+    assert_eq!(
+        dial.try_call("udp", args, &other).await?,
+        Err(json!("permission denied"))
+    );
     Ok(())
 }
 
