@@ -6,7 +6,7 @@ use std::{panic, sync::Once};
 
 use libfuzzer_sys::fuzz_target;
 use propeller_fuzz::check_message;
-use propeller_types::{Contract, lift};
+use propeller_types::{Contract, lift, outline};
 use serde_json::Value;
 
 /// The fuzzer's own hook aborts at every panic. The door turns those of wit-component into errors, and those are no
@@ -20,7 +20,12 @@ fuzz_target!(|input: &[u8]| {
         Err(error) => return check_message(&error),
     };
     match Contract::read(&component) {
-        Ok(contract) => exercise(&contract),
+        Ok(contract) => {
+            exercise(&contract);
+            if let Some(outline) = outline(&component) {
+                assert_eq!(Contract::read(&outline).unwrap(), contract);
+            }
+        }
         Err(error) => check_message(&error),
     }
 });

@@ -18,10 +18,12 @@ const PROBLEM_SHOWN: usize = 300;
 /// wit-component is written for the output of compilers, and asserts where bytes that were made to hurt need errors; so a
 /// panic in there is an error here. It has no state that a panic could leave behind.
 pub(super) fn component(module: &[u8], survey: &Survey<'_>) -> Result<Vec<u8>, LiftError> {
-    let adapter = match survey {
-        survey if survey.is_command() => Some(WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER),
-        survey if survey.imports_wasi() => Some(WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER),
-        _ => None,
+    let adapter = if survey.is_command() {
+        Some(WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)
+    } else if survey.imports_wasi() {
+        Some(WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+    } else {
+        None
     };
     catch_unwind(|| {
         let mut encoder = ComponentEncoder::default().module(module)?;

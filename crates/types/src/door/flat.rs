@@ -7,20 +7,13 @@ use wasmparser::{Export, ExternalKind, FuncType, Parser, Payload, ValType};
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
-use super::{
-    LiftError,
-    encode::refused,
-    names,
-    survey::{Survey, bound},
-};
+use super::{LiftError, encode::refused, names, survey::Survey};
 use crate::text::clip;
 
 /// How many parameters stay flat in the canonical ABI: MAX_FLAT_PARAMS of
 /// <https://github.com/WebAssembly/component-model/blob/main/design/mvp/CanonicalABI.md>. More are passed in memory, which
 /// a function that doesn't know of it can't read.
 pub(super) const MAX_PARAMS: usize = 16;
-/// How many functions a module may have to be lifted.
-const MAX_FUNCTIONS: usize = 1_000;
 
 /// A function of the author's, lifted.
 struct Function<'a> {
@@ -74,7 +67,6 @@ fn functions<'a>(survey: &Survey<'a>) -> Result<Vec<Function<'a>>, LiftError> {
                 });
             }
         }
-        bound(functions.len(), MAX_FUNCTIONS, "exported functions")?;
     }
     Ok(functions)
 }

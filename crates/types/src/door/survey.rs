@@ -11,9 +11,9 @@ use wasmparser::{
 use super::{LiftError, flat::MAX_PARAMS};
 use crate::text::clip;
 
-/// How many imports, and how many exports, a module may have. Toolchains make some hundreds; the encoder looks for each
-/// in all of them.
-const MAX_ITEMS: usize = 10_000;
+/// How many imports, and how many exports, a module may have. Toolchains make some hundreds, and what the encoder does grows
+/// with their square: a thousand take it a second, ten thousand minutes.
+const MAX_ITEMS: usize = 1_000;
 /// How many `component-type` sections a module may have: each linked library leaves one.
 const MAX_DESCRIPTIONS: usize = 100;
 /// How large they may be together, in bytes. One that describes all of WASI 0.2 takes some 60 KB.
@@ -123,7 +123,7 @@ fn malformed(error: BinaryReaderError) -> LiftError {
     }
 }
 
-pub(super) fn bound(found: usize, limit: usize, what: &'static str) -> Result<(), LiftError> {
+fn bound(found: usize, limit: usize, what: &'static str) -> Result<(), LiftError> {
     if found > limit {
         Err(LiftError::TooMuch { what, limit })
     } else {
