@@ -92,7 +92,7 @@ impl InvokeError {
         match self {
             Self::Find(error) => error.reason(),
             Self::Args(error) => error.reason(),
-            Self::NotACommand => "NotACommand",
+            Self::NotACommand => "NotAProgram",
             Self::NotAService => "NotAService",
             Self::ErrResult { .. } => "ErrResult",
             Self::Trap { .. } => "Trap",

@@ -3,6 +3,7 @@
 mod boundaries;
 mod bus;
 mod cli;
+mod docs;
 mod grants;
 mod guests;
 mod harness;
