@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use propeller_api::Invalid;
 use propeller_artifact::{Error as ArtifactError, InvalidReference, InvalidSetting};
-use propeller_host::engine::{EngineError, Figures, InvokeError, PrepareError};
+use propeller_host::engine::{EngineError, Figures, InvokeError, PrepareError, Refused};
 use propeller_types::{ArgsError, FindError, InvalidFunctionRef, ReadError};
 use serde_json::Value;
 
@@ -86,6 +86,9 @@ pub enum Failure {
     /// A variable to inherit that isn't there.
     #[error("there is no environment variable `{0}` to pass on: set it, or write `--env {0}=VALUE`")]
     NoVariable(String),
+    /// What the flags or the Task grant can't be had.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// A grant is text.
     #[error("the path {} isn't Unicode, and can't be granted", .0.display())]
     NotUnicode(PathBuf),
@@ -158,6 +161,7 @@ impl Failure {
             Self::FunctionRequired(_) => "FunctionRequired",
             Self::NothingToCall => "NothingToCall",
             Self::OnlyServes => "OnlyServes",
+            Self::Refused(error) => error.reason(),
             Self::Listen { .. } => "ListenFailed",
             Self::Find(error) => error.reason(),
             Self::Args(error) => error.reason(),
@@ -178,6 +182,7 @@ impl Failure {
             | Self::NoVariable(_)
             | Self::NotUnicode(_)
             | Self::OtherWork { .. }
+            | Self::Refused(_)
             | Self::FileExists(_)
             | Self::NoCacheDirectory
             | Self::ParseConfig { .. }
@@ -229,7 +234,7 @@ impl Failure {
                 Some("on the command line, `--memory` sets resources.memory")
             }
             Self::Invoke(InvokeError::DeadlineExceeded { .. }) => {
-                Some("on the command line, `--timeout` sets activeDeadlineSeconds")
+                Some("`--timeout` gives it more time, and activeDeadlineSeconds in a Task")
             }
             _ => None,
         }

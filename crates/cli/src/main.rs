@@ -24,6 +24,7 @@ mod progress;
 mod pull;
 mod push;
 mod run;
+mod serve;
 mod settings;
 mod source;
 mod task;
@@ -86,6 +87,10 @@ fn perform(cli: Cli, output: &Output, known: &mut Known) -> Result<Exit, Failure
         .build()
         .map_err(Failure::Start)?;
     let result = runtime.block_on(async {
+        // A service ends in its own way.
+        if let Command::Serve(_) = cli.command {
+            return command(&cli, output, known).await;
+        }
         tokio::select! {
             biased;
             interrupted = signal::ctrl_c() => Err(interrupted.map_or_else(Failure::Start, |()| Failure::Interrupted)),
@@ -102,7 +107,7 @@ async fn command(cli: &Cli, output: &Output, known: &mut Known) -> Result<Exit, 
     let access = |args| access(&environment, args, &cli.global);
     match &cli.command {
         Command::Run(args) => return run::run(args, &access(&args.registry), output, known).await,
-        Command::Serve(_) => todo!(),
+        Command::Serve(args) => serve::serve(args, &access(&args.registry)).await?,
         Command::Inspect(args) if args.task => output.report(&inspect::task(args, &access(&args.registry)).await?)?,
         Command::Inspect(args) => output.report(&inspect::inspect(args, &access(&args.registry)).await?)?,
         Command::Push(args) => output.report(&push::push(args, &access(&args.registry)).await?)?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use propeller_api::{Grants, Memory, Task, Work};
-use propeller_host::engine::{Engine, EngineConfig, Granted, Limits, Prepared, Sandbox, Stdio, TaskContext};
+use propeller_host::engine::{Engine, EngineConfig, Granted, Limits, Policy, Prepared, Sandbox, Stdio, TaskContext};
 
 use crate::{
     args::Timeout,
@@ -82,17 +82,16 @@ impl Order {
     }
 }
 
-/// The walls of a run here. Who sits at this machine may do everything that is granted, so there is no policy.
-pub fn sandbox(limits: Limits, task: TaskContext, grants: Grants, stdio: Stdio) -> Sandbox {
-    let _ = grants;
-    Sandbox {
+/// The walls of a run here, where who runs a component is who grants.
+pub fn sandbox(limits: Limits, task: TaskContext, grants: &Grants, stdio: Stdio) -> Result<Sandbox, Failure> {
+    Ok(Sandbox {
         limits,
         task,
-        grants: Granted::default(),
+        grants: Granted::check(grants, &Policy::anything())?,
         stdio,
         // Nobody cancels a call or a program: Ctrl-C drops the future, which ends it as well.
         cancel: Default::default(),
-    }
+    })
 }
 
 /// Compiles it, or finds it compiled.

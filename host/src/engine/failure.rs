@@ -58,7 +58,7 @@ pub enum InvokeError {
         limit: u64,
     },
     /// It took longer than it may.
-    #[error("it did not end within {} s; raise activeDeadlineSeconds", deadline.as_secs_f64())]
+    #[error("it did not end within {} s", deadline.as_secs_f64())]
     DeadlineExceeded {
         /// How long it may take.
         deadline: std::time::Duration,

@@ -10,5 +10,6 @@ mod harness;
 mod host;
 mod operator;
 mod proplet;
+mod runs;
 mod specs;
 mod work;

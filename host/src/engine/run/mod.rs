@@ -5,6 +5,7 @@
 mod command;
 mod invoke;
 mod processor;
+mod service;
 
 use std::{
     future::Future,
@@ -15,6 +16,7 @@ use wasmtime::Store;
 
 pub use command::{Exit, Program};
 pub use invoke::{Invocation, Returned};
+pub use service::{Served, Service, ServiceEvent, ServiceLimits};
 
 use processor::ProcessorTime;
 

@@ -1,8 +1,10 @@
 //! `propeller` as people and scripts run it: the real binary, its output, its exit codes.
 
 mod languages;
+pub(crate) mod program;
 mod registry;
 mod run;
+pub(crate) mod serve;
 mod show;
 
 use std::path::{Path, PathBuf};
