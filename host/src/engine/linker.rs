@@ -1,4 +1,4 @@
-//! What this host offers to components: WASI 0.2 with `wasi:http` and `wasi:config`, WASI 0.3 with `wasi:http` in an engine that has
+//! What this host offers to components: WASI 0.2 with `wasi:http`, `wasi:config` and `wasi:keyvalue`, WASI 0.3 with `wasi:http` in an engine that has
 //! concurrency, and `propeller:task`.
 //!
 //! Offering an interface grants nothing: every function asks the store of its own run what is allowed there.
@@ -28,6 +28,7 @@ fn fill(linker: &mut Linker<State>, concurrency: bool) -> wasmtime::Result<()> {
         wasmtime_wasi_http::p3::add_to_linker(linker)?;
     }
     wasi::add_lookup_to_linker(linker, concurrency)?;
+    wasi::add_keyvalue_to_linker(linker)?;
     wasmtime_wasi_config::add_to_linker(linker, |state: &mut State| state.wasi.granted.config().into())?;
     context::add_to_linker::<_, HasSelf<TaskContext>>(linker, |state: &mut State| &mut state.task)
 }

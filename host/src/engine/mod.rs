@@ -19,6 +19,7 @@ mod code;
 mod executor;
 mod failure;
 mod grants;
+mod keyvalue;
 mod linker;
 mod memory;
 mod run;
@@ -45,6 +46,7 @@ use propeller_api::Digest;
 pub use code::{CacheConfig, CacheError, CompileBounds, Compiler, PrepareError, Prepared, compile_child};
 pub use failure::InvokeError;
 pub use grants::{Allowed, Granted, Means, Policy, Refused, Resolver, Root, Trust};
+pub use keyvalue::{KeyValue, KeyValueError};
 pub use run::{
     Exit, Figures, Invocation, Outcome, Program, Returned, Served, Service, ServiceEvent, ServiceLimits,
 };

@@ -1,4 +1,4 @@
-//! What grants are made of on this machine: how names are resolved, and whom TLS trusts.
+//! What grants are made of on this machine: how names are resolved, whom TLS trusts, and where values are kept.
 
 use std::{fmt, io, net::IpAddr, sync::Arc};
 
@@ -6,19 +6,23 @@ use futures::{FutureExt, future::BoxFuture};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 use tokio::sync::OnceCell;
 
+use crate::engine::KeyValue;
+
 /// How a guest's names are resolved.
 pub trait Resolver: Send + Sync + 'static {
     /// The addresses of a name, the preferred one first. Called only for names that were granted.
     fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }
 
-/// What the network part of a grant needs. Clones share it.
+/// What grants need beside the policy. Clones share it.
 #[derive(Clone)]
 pub struct Means {
     /// Where names are looked up.
     pub resolver: Arc<dyn Resolver>,
     /// Whose certificates are believed.
     pub trust: Trust,
+    /// Where buckets are kept, if they are.
+    pub keyvalue: Option<KeyValue>,
 }
 
 /// The certificate authorities that outgoing HTTPS trusts. They are read when the first request needs them.
@@ -32,11 +36,12 @@ struct Authorities {
 }
 
 impl Means {
-    /// The operating system's resolver and certificate authorities.
+    /// The operating system's resolver and certificate authorities, and no place for buckets.
     pub fn system() -> Self {
         Self {
             resolver: Arc::new(System),
             trust: Trust::system(),
+            keyvalue: None,
         }
     }
 }

@@ -35,6 +35,8 @@ pub use refused::Refused;
 
 use refused::Problem;
 
+use super::{TaskContext, keyvalue::Bucket};
+
 /// Grants that were held against a policy and passed. Nothing is granted by default. Clones share it.
 #[derive(Clone, Default)]
 pub struct Granted(Option<Arc<Capabilities>>);
@@ -46,23 +48,25 @@ pub(super) struct Capabilities {
     pub(super) http: Vec<HttpTarget>,
     pub(super) net: Vec<NetTarget>,
     pub(super) config: WasiConfigVariables,
+    buckets: Vec<(String, Bucket)>,
     pub(super) means: Means,
 }
 
 impl Granted {
     /// Hold what a task asks for against what this proplet allows, and open it.
     ///
-    /// Reads the names of directories on disk, and nothing else that could take long.
+    /// Opens directories and the file of buckets, so it blocks as long as the disk needs for that.
     ///
     /// # Errors
     ///
     /// The first grant that isn't allowed, or can't be opened.
-    pub fn check(grants: &Grants, policy: &Policy, means: &Means) -> Result<Self, Refused> {
+    pub fn check(grants: &Grants, policy: &Policy, task: &TaskContext, means: &Means) -> Result<Self, Refused> {
         if *grants == Grants::default() {
             return Ok(Self::default());
         }
         check_env(&grants.env, policy)?;
         check_on("config", grants.config.is_empty() || policy.config)?;
+        check_on("keyvalue", grants.keyvalue.is_empty() || policy.keyvalue)?;
         check_targets("http", &grants.http, &policy.http, |asked| policy.http.covers(asked))?;
         check_targets("net", &grants.net, &policy.net, |asked| policy.net.covers(asked))?;
         Ok(Self(Some(Arc::new(Capabilities {
@@ -79,6 +83,7 @@ impl Granted {
                 .iter()
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
+            buckets: buckets(grants, policy, task, means)?,
             means: means.clone(),
         }))))
     }
@@ -87,6 +92,15 @@ impl Granted {
     pub(super) fn config(&self) -> &WasiConfigVariables {
         static NOTHING: LazyLock<WasiConfigVariables> = LazyLock::new(WasiConfigVariables::new);
         self.0.as_ref().map_or(&NOTHING, |granted| &granted.config)
+    }
+
+    /// The bucket that a guest calls so.
+    pub(super) fn bucket(&self, name: &str) -> Option<&Bucket> {
+        let buckets = &self.0.as_ref()?.buckets;
+        buckets
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, bucket)| bucket)
     }
 
     /// What there is, if there is anything.
@@ -148,4 +162,20 @@ fn directories(grants: &Grants, policy: &Policy) -> Result<WasiFilesystemCtx, Re
         directory::grant(&mut wasi, asked, &policy.directories).map_err(|problem| Refused::new(named(), problem))?;
     }
     Ok(wasi.build().filesystem().clone())
+}
+
+fn buckets(
+    grants: &Grants,
+    policy: &Policy,
+    task: &TaskContext,
+    means: &Means,
+) -> Result<Vec<(String, Bucket)>, Refused> {
+    let open = |(at, asked): (usize, &propeller_api::Bucket)| {
+        let refused = |problem| Refused::new(format!("grants.keyvalue[{at}] \"{}\"", asked.bucket), problem);
+        let keyvalue = means.keyvalue.as_ref().ok_or_else(|| refused(Problem::NoKeyValue))?;
+        let bucket = keyvalue.bucket(asked, task, policy.bucket_size.bytes());
+        let bucket = bucket.map_err(|error| refused(Problem::KeyValue(error)))?;
+        Ok((asked.bucket.clone(), bucket))
+    };
+    grants.keyvalue.iter().enumerate().map(open).collect()
 }

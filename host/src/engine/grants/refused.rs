@@ -3,6 +3,7 @@
 use std::{error::Error, fmt, io};
 
 use super::{Root, policy::list};
+use crate::engine::KeyValueError;
 
 /// A grant that this proplet doesn't give. `propeller run` shows it as it is; a proplet rejects the start with it.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub(super) enum Problem {
     Path,
     #[error("a variable's name is not empty and has neither `=` nor a zero byte, and its value has no zero byte")]
     Variable,
+    #[error("this host has no place to keep values")]
+    NoKeyValue,
+    #[error("the bucket can't be opened")]
+    KeyValue(#[source] KeyValueError),
     #[error("the directory can't be opened")]
     Open(#[source] io::Error),
 }
@@ -40,6 +45,7 @@ impl Refused {
             Problem::NotCovered(_) | Problem::Off(_) | Problem::NotBelowRoot(_) => "NotGranted",
             Problem::Path | Problem::Variable => "InvalidGrant",
             Problem::Open(_) => "DirectoryUnavailable",
+            Problem::NoKeyValue | Problem::KeyValue(_) => "KeyValueUnavailable",
         }
     }
 }

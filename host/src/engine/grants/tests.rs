@@ -5,8 +5,17 @@ use propeller_api::{Directory, EnvVar, Grants};
 use super::*;
 
 fn refusal(grants: &Grants, policy: &Policy) -> Option<(String, &'static str)> {
-    let refused = Granted::check(grants, policy, &Means::system()).err()?;
+    let refused = Granted::check(grants, policy, &task(), &Means::system()).err()?;
     Some((refused.to_string(), refused.reason()))
+}
+
+fn task() -> TaskContext {
+    TaskContext {
+        namespace: "lab".to_owned(),
+        name: "probe".to_owned(),
+        uid: "1".to_owned(),
+        attempt: 1,
+    }
 }
 
 #[test]
@@ -36,6 +45,11 @@ fn a_refusal_names_the_grant() {
         r#"{"net": ["db.lab:5432"]}"#,
         "grants.net[0] \"db.lab:5432\": this proplet's policy doesn't allow it; it allows nothing",
     );
+    check(
+        Policy::default(),
+        r#"{"keyvalue": [{"bucket": "b"}]}"#,
+        "grants.keyvalue: this proplet's policy has policy.keyvalue = false",
+    );
     let some = Policy {
         http: Allowed::Only(vec!["*.example.com".parse().unwrap()]),
         ..Policy::default()
@@ -59,7 +73,7 @@ fn values_do_not_show() {
     };
     let shown = format!(
         "{:?}",
-        Granted::check(&grants, &Policy::default(), &Means::system()).unwrap()
+        Granted::check(&grants, &Policy::default(), &task(), &Means::system()).unwrap()
     );
     assert!(shown.contains("TOKEN") && !shown.contains("hunter2"), "{shown}");
 }

@@ -79,10 +79,11 @@ impl Target {
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
         let tls = uri.scheme() == Some(&Scheme::HTTPS);
         let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
-        let port = match authority.port() {
-            Some(_) => authority.port_u16()?,
-            None if tls => 443,
-            None => 80,
+        // `authority.port()` has no port either where there is one that is none.
+        let port = match authority.as_str().strip_prefix(authority.host())? {
+            "" if tls => 443,
+            "" => 80,
+            port => port.strip_prefix(':')?.parse().ok()?,
         };
         (!host.is_empty()).then_some(Self { host, port, tls })
     }

@@ -1,13 +1,14 @@
 //! The WASI of one run: what its guest was granted, and nothing else.
 //!
 //! `wasmtime-wasi` and `wasmtime-wasi-http` implement the interfaces. Here is what they leave to the host: who may be asked over HTTP
-//! ([`http`]), where sockets lead to ([`sockets`]) and what names mean ([`lookup`]).
+//! ([`http`]), where sockets lead to ([`sockets`]), what names mean ([`lookup`]), and where values are kept ([`keyvalue`]).
 //!
 //! Never here: a decision about grants. A run holds a [`Granted`] that was decided before.
 
 mod connect;
 mod exchange;
 mod http;
+mod keyvalue;
 mod lookup;
 mod sockets;
 
@@ -19,6 +20,7 @@ use wasmtime_wasi_http::WasiHttpCtx;
 use super::{Granted, Sandbox, grants::Capabilities, memory::Account, traffic::Traffic};
 
 pub(super) use http::Outgoing;
+pub(super) use keyvalue::add_to_linker as add_keyvalue_to_linker;
 pub(super) use lookup::add_to_linker as add_lookup_to_linker;
 pub(super) use sockets::Names;
 

@@ -179,7 +179,7 @@ fn to(hosts: &[String]) -> Grants {
 }
 
 /// A server that answers with what it is sent.
-async fn echo() -> Result<SocketAddr> {
+pub(super) async fn echo() -> Result<SocketAddr> {
     serve(Router::new().fallback(async |body: String| body)).await
 }
 

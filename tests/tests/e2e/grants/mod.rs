@@ -1,6 +1,7 @@
 //! What a task can reach, and what it can't: real guests in the host's engine, with real grants, files and servers.
 
 pub(crate) mod http;
+pub(crate) mod keyvalue;
 pub(crate) mod memory;
 pub(crate) mod sockets;
 
@@ -120,11 +121,93 @@ async fn a_directory_that_is_exchanged_after_the_check_changes_nothing() -> Resu
         directories: vec![directory(&at("root/data"), "/data", true)],
         ..Grants::default()
     };
-    let granted = Granted::check(&grants, &Policy::anything(), &Means::system())?;
+    let granted = files.grant(&grants)?;
     fs::rename(at("root/data"), at("root/moved"))?;
     symlink(at("outside"), at("root/data"))?;
     let outcome = files.run("read-file", json!(["/data/note"]), granted).await?;
     assert_eq!(outcome.result?.json(), Some(&json!("hello")));
+    Ok(())
+}
+
+/// WASI 0.3 has the same walls.
+#[tokio::test]
+pub(crate) async fn reach_03_reaches_what_was_granted() -> Result<()> {
+    let port = http::echo().await?.port();
+    let host = format!("localhost:{port}");
+    let names = Names::of(&[("localhost", &["127.0.0.1"]), ("evil.example", &["169.254.169.254"])]);
+    let reach = Guest::load("reach-03").await?.with_names(&names);
+    let check = async |granted: Grants, function: &str, args: Value, expected: Result<Value, &str>| -> Result<()> {
+        let result = reach.try_call(function, args.clone(), &granted).await?;
+        assert_eq!(
+            result,
+            expected.map_err(|code| json!(code)),
+            "{function} {args} {granted:?}"
+        );
+        Ok(())
+    };
+    let http = |host: &str| Grants {
+        http: vec![host.parse().unwrap()],
+        ..Grants::default()
+    };
+    let net = |target: &str| Grants {
+        net: vec![target.parse().unwrap()],
+        ..Grants::default()
+    };
+    let nothing = Grants::default;
+    check(http(&host), "fetch", json!([host, "/"]), Ok(json!(""))).await?;
+    check(
+        nothing(),
+        "fetch",
+        json!([host, "/"]),
+        Err("ErrorCode::HttpRequestDenied"),
+    )
+    .await?;
+    let evil = json!(["evil.example", "/"]);
+    check(
+        http("evil.example"),
+        "fetch",
+        evil,
+        Err("ErrorCode::DestinationIpProhibited"),
+    )
+    .await?;
+
+    check(
+        net("localhost:*"),
+        "addresses",
+        json!(["localhost"]),
+        Ok(json!(["127.0.0.1"])),
+    )
+    .await?;
+    check(
+        net("evil.example:*"),
+        "addresses",
+        json!(["evil.example"]),
+        Err("ErrorCode::AccessDenied"),
+    )
+    .await?;
+    check(
+        nothing(),
+        "addresses",
+        json!(["localhost"]),
+        Err("ErrorCode::AccessDenied"),
+    )
+    .await?;
+
+    check(
+        net(&format!("127.0.0.1:{port}")),
+        "connect-to",
+        json!([port]),
+        Ok(json!(null)),
+    )
+    .await?;
+    check(
+        net("127.0.0.1:1"),
+        "connect-to",
+        json!([port]),
+        Err("ErrorCode::AccessDenied"),
+    )
+    .await?;
+    check(nothing(), "connect-to", json!([port]), Err("ErrorCode::AccessDenied")).await?;
     Ok(())
 }
 
@@ -169,7 +252,7 @@ impl Guest {
     }
 
     fn grant(&self, grants: &Grants) -> Result<Granted> {
-        Ok(Granted::check(grants, &Policy::anything(), &self.means)?)
+        checked(grants, &Policy::anything(), &self.means)
     }
 
     /// The value, or the `err` that the guest returned.
@@ -188,6 +271,19 @@ impl Guest {
     }
 }
 
+fn checked(grants: &Grants, policy: &Policy, means: &Means) -> Result<Granted> {
+    Ok(Granted::check(grants, policy, &task(), means)?)
+}
+
+fn task() -> TaskContext {
+    TaskContext {
+        namespace: "lab".to_owned(),
+        name: "probe".to_owned(),
+        uid: "0c7e-11".to_owned(),
+        attempt: 1,
+    }
+}
+
 fn invocation(function: &str, args: Value, grants: Granted) -> Result<Invocation> {
     Ok(Invocation {
         function: function.parse()?,
@@ -198,12 +294,7 @@ fn invocation(function: &str, args: Value, grants: Granted) -> Result<Invocation
                 deadline: PATIENCE,
                 result: Limits::DEFAULT_RESULT_BYTES,
             },
-            task: TaskContext {
-                namespace: "lab".to_owned(),
-                name: "probe".to_owned(),
-                uid: "0c7e-11".to_owned(),
-                attempt: 1,
-            },
+            task: task(),
             grants,
             stdio: Stdio::Discard,
             cancel: CancellationToken::new(),
