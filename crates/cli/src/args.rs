@@ -1,6 +1,6 @@
 //! The command line: flags and their help. What they mean together is for the commands.
 
-use std::{ffi::OsStr, net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsStr, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -141,7 +141,7 @@ pub struct Serve {
     pub request_timeout: Timeout,
     /// How many requests are served at the same time; others wait
     #[arg(long, value_name = "NUMBER", default_value = "64")]
-    pub max_requests: NonZeroUsize,
+    pub max_requests: NonZeroU32,
     /// What it may reach.
     #[command(flatten)]
     pub grants: GrantArgs,

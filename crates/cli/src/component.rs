@@ -80,7 +80,9 @@ impl Component {
 
     /// Reads the types. What a registry's client has verified is hashed once more: so digest and bytes can't disagree behind this.
     pub fn new(origin: Origin, bytes: Bytes) -> Result<Self, Failure> {
-        let contract = lift(&bytes).map_err(ReadError::from).and_then(|component| Contract::read(&component));
+        let contract = lift(&bytes)
+            .map_err(ReadError::from)
+            .and_then(|component| Contract::read(&component));
         match contract {
             Ok(contract) => Ok(Self {
                 origin,

@@ -1,13 +1,19 @@
 //! What a command line and perhaps a Task ask for, before anything is fetched.
 
-use std::time::Duration;
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 use propeller_api::{Grants, Memory, Task, Work};
-use propeller_host::engine::{Engine, EngineConfig, Granted, Limits, Policy, Prepared, Sandbox, Stdio, TaskContext};
+use propeller_host::engine::{
+    CacheConfig, CompileBounds, Compiler, Engine, EngineConfig, EngineError, Granted, Limits, Means, Policy, Prepared,
+    Sandbox, Stdio, TaskContext,
+};
 
 use crate::{
     args::Timeout,
-    component::{Component, Origin},
+    component::{Access, Component, Origin},
     failure::Failure,
     grants::GrantArgs,
     source::Source,
@@ -16,6 +22,12 @@ use crate::{
 
 /// Room for a component from any toolchain, and little enough for any machine.
 const DEFAULT_MEMORY: Memory = Memory::from_bytes(256 << 20);
+
+/// Of compiled code that's kept between runs.
+const CODE_BYTES: u64 = 1 << 30;
+
+/// Composed components have one per part.
+const MEMORIES: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 /// A person is there to press Ctrl-C.
 const NO_DEADLINE: Duration = Duration::MAX;
@@ -86,17 +98,38 @@ impl Order {
 pub fn sandbox(limits: Limits, task: TaskContext, grants: &Grants, stdio: Stdio) -> Result<Sandbox, Failure> {
     Ok(Sandbox {
         limits,
+        grants: Granted::check(grants, &Policy::anything(), &task, &Means::system())?,
         task,
-        grants: Granted::check(grants, &Policy::anything())?,
         stdio,
         // Nobody cancels a call or a program: Ctrl-C drops the future, which ends it as well.
         cancel: Default::default(),
     })
 }
 
-/// Compiles it, or finds it compiled.
-pub async fn prepare(component: &Component) -> Result<Prepared, Failure> {
-    let engine = Engine::new(EngineConfig::default())?;
+/// Compiles it, or finds it compiled. At most `instances` of it live at the same time.
+pub async fn prepare(component: &Component, access: &Access<'_>, instances: NonZeroU32) -> Result<Prepared, Failure> {
+    let config = EngineConfig {
+        // One instance is never in two places.
+        guest_threads: match instances {
+            NonZeroU32::MIN => NonZeroUsize::MIN,
+            _ => EngineConfig::default().guest_threads,
+        },
+        // A component may have several memories, each of which takes the room of one.
+        instances: instances.saturating_mul(MEMORIES),
+        cache: access.environment.cache(access.args).map(|directory| CacheConfig {
+            directory: directory.join("code"),
+            max_bytes: CODE_BYTES,
+        }),
+        compiler: Compiler::this_program(CompileBounds::default()),
+        ..EngineConfig::default()
+    };
+    let engine = match Engine::new(config.clone()) {
+        Err(EngineError::Cache(error)) => {
+            tracing::warn!("compiled code isn't kept: {error}");
+            Engine::new(EngineConfig { cache: None, ..config })?
+        }
+        engine => engine?,
+    };
     let prepared = engine.prepare(&component.digest, component.bytes.clone()).await?;
     tracing::debug!(digest = %component.digest, "compiled");
     Ok(prepared)

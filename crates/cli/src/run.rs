@@ -1,6 +1,6 @@
 //! `propeller run`: one call of one function, or one run of a program, in the sandbox that a proplet has.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU32, time::Duration};
 
 use propeller_api::Work as TaskWork;
 use propeller_host::engine::{Exit as ProgramExit, Invocation, InvokeError, Outcome, Program, Returned, Stdio};
@@ -61,7 +61,10 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
                 args: call.args,
                 sandbox,
             };
-            let outcome = order::prepare(&component).await?.invoke(invocation).await;
+            let outcome = order::prepare(&component, access, NonZeroU32::MIN)
+                .await?
+                .invoke(invocation)
+                .await;
             output.report(&Report::new(outcome, known)?)?;
             Ok(Exit::Done)
         }
@@ -69,7 +72,7 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
             let sandbox = order::sandbox(limits, task, &grants, Stdio::Inherit)?;
             let name = component.origin.short_name();
             let program = Program { name, args, sandbox };
-            let exit = main(program, &component, known).await?;
+            let exit = main(program, &component, access, known).await?;
             if let Some(figures) = known.figures {
                 let exit_code = exit.code;
                 let figures = figures.into();
@@ -80,9 +83,14 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
     }
 }
 
-async fn main(program: Program, component: &Component, known: &mut Known) -> Result<ProgramExit, Failure> {
+async fn main(
+    program: Program,
+    component: &Component,
+    access: &Access<'_>,
+    known: &mut Known,
+) -> Result<ProgramExit, Failure> {
     let deadline = program.sandbox.limits.deadline;
-    let prepared = order::prepare(component).await?;
+    let prepared = order::prepare(component, access, NonZeroU32::MIN).await?;
     let limit = deadline.saturating_add(GRACE);
     let outcome = tokio::time::timeout(limit, prepared.command(program)).await;
     let outcome = outcome.map_err(|_| InvokeError::DeadlineExceeded { deadline })?;

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    num::NonZeroUsize,
     time::Duration,
 };
 
@@ -42,7 +43,7 @@ pub async fn serve(args: &Serve, access: &Access<'_>) -> Result<(), Failure> {
         if component.contract.service().is_none() {
             return Err(InvokeError::NotAService.into());
         }
-        let prepared = order::prepare(&component).await?;
+        let prepared = order::prepare(&component, access, args.max_requests).await?;
         Ok::<_, Failure>((component, prepared))
     };
     let (component, prepared) = tokio::select! {
@@ -58,7 +59,7 @@ pub async fn serve(args: &Serve, access: &Access<'_>) -> Result<(), Failure> {
         listener,
         limits: ServiceLimits {
             request: args.request_timeout.0,
-            requests: args.max_requests,
+            requests: args.max_requests.try_into().unwrap_or(NonZeroUsize::MAX),
             drain: DRAIN,
             ..ServiceLimits::default()
         },
@@ -125,7 +126,10 @@ struct Signals([tokio::signal::unix::Signal; 2]);
 impl Signals {
     fn new() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(Failure::Start);
-        Ok(Self([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?]))
+        Ok(Self([
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::terminate())?,
+        ]))
     }
 
     /// Never ends if the operating system tells of no signals any more.

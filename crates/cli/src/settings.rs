@@ -43,12 +43,15 @@ impl Environment {
         }
     }
 
+    /// Where artifacts and compiled code are kept, if anybody says so.
+    pub fn cache(&self, args: &RegistryArgs) -> Option<PathBuf> {
+        let default = || self.below(&self.cache_home, ".cache", "");
+        args.cache.clone().or_else(default)
+    }
+
     /// A client for the registry of this reference.
     pub fn client(&self, args: &RegistryArgs, reference: &Reference) -> Result<Client, Failure> {
-        let cache = args
-            .cache
-            .clone()
-            .or_else(|| self.below(&self.cache_home, ".cache", ""));
+        let cache = self.cache(args);
         let tables = self.tables(args)?;
         Ok(Client::new(ClientConfig {
             registries: tables.into_registries(reference.registry(), args.plain_http)?,

@@ -47,9 +47,7 @@ pub use code::{CacheConfig, CacheError, CompileBounds, Compiler, PrepareError, P
 pub use failure::InvokeError;
 pub use grants::{Allowed, Granted, Means, Policy, Refused, Resolver, Root, Trust};
 pub use keyvalue::{KeyValue, KeyValueError};
-pub use run::{
-    Exit, Figures, Invocation, Outcome, Program, Returned, Served, Service, ServiceEvent, ServiceLimits,
-};
+pub use run::{Exit, Figures, Invocation, Outcome, Program, Returned, Served, Service, ServiceEvent, ServiceLimits};
 pub use sandbox::{Limits, Sandbox, TaskContext};
 pub use stdio::{Line, LineLimits, LineReader, Lines, Stdio, Stream, lines};
 

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How long a guest may go on after it was told to end.
-const PROMPTLY: Duration = Duration::from_secs(1);
+pub(crate) const PROMPTLY: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn addition_adds() -> Result<()> {
@@ -232,7 +232,7 @@ fn engine() -> Result<Engine> {
     Ok(Engine::new(EngineConfig::default())?)
 }
 
-async fn load(guest: &str) -> Result<Prepared> {
+pub(crate) async fn load(guest: &str) -> Result<Prepared> {
     load_in(&engine()?, guest).await
 }
 
@@ -241,26 +241,31 @@ async fn load_in(engine: &Engine, guest: &str) -> Result<Prepared> {
     Ok(engine.prepare(&propeller_artifact::digest_of(&bytes), bytes).await?)
 }
 
+/// Nothing granted, little memory, and no deadline that matters.
+pub(crate) fn sandbox() -> Sandbox {
+    Sandbox {
+        limits: Limits {
+            memory: 16 << 20,
+            deadline: PATIENCE,
+            result: Limits::DEFAULT_RESULT_BYTES,
+        },
+        task: TaskContext {
+            namespace: "lab".to_owned(),
+            name: "probe".to_owned(),
+            uid: "0c7e-11".to_owned(),
+            attempt: 3,
+        },
+        grants: Granted::default(),
+        stdio: Stdio::Discard,
+        cancel: CancellationToken::new(),
+    }
+}
+
 fn invocation(function: &str, args: Value) -> Result<Invocation> {
     Ok(Invocation {
         function: function.parse()?,
         args,
-        sandbox: Sandbox {
-            limits: Limits {
-                memory: 16 << 20,
-                deadline: PATIENCE,
-                result: Limits::DEFAULT_RESULT_BYTES,
-            },
-            task: TaskContext {
-                namespace: "lab".to_owned(),
-                name: "probe".to_owned(),
-                uid: "0c7e-11".to_owned(),
-                attempt: 3,
-            },
-            grants: Granted::default(),
-            stdio: Stdio::Discard,
-            cancel: CancellationToken::new(),
-        },
+        sandbox: sandbox(),
     })
 }
 

@@ -36,7 +36,11 @@ pub(crate) async fn echo_args_sees_arguments_and_granted_variables() -> Result<(
     check(&["--env", "HOME", "--", "x"], &format!("echo-args\nx\nHOME={home}")).await?;
 
     let missing = person.runs("echo-args", &["--env", "NOBODY"]).await?;
-    assert!(missing.failed(125)?.contains("--env NOBODY=VALUE"), "{}", missing.stderr);
+    assert!(
+        missing.failed(125)?.contains("--env NOBODY=VALUE"),
+        "{}",
+        missing.stderr
+    );
     Ok(())
 }
 
@@ -124,6 +128,22 @@ pub(crate) async fn cat_copies_its_input() -> Result<()> {
     Ok(())
 }
 
+/// The same with streams of WASI 0.3.
+#[tokio::test]
+pub(crate) async fn cat_03_copies_its_input() -> Result<()> {
+    let (person, cat) = (Person::new().await?, guest("cat-03").await?);
+    let mut child = person.command(&["run", &cat]).stdin(Stdio::piped()).spawn()?;
+    let mut input = child.stdin.take().context("no input")?;
+    input.write_all(b"one\ntwo").await?;
+    drop(input);
+    let output = timeout(PATIENCE, child.wait_with_output()).await??;
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(0), b"one\ntwo".as_slice())
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn directories_are_where_they_were_granted() -> Result<()> {
     let person = Person::new().await?;
@@ -139,7 +159,6 @@ async fn directories_are_where_they_were_granted() -> Result<()> {
     check("data::/d", &["/d/a.txt"], Ok("here")).await?;
     check("data", &["data/a.txt"], Ok("here")).await?;
     check("data::/d", &["data/a.txt"], Err(1)).await?;
-    check("data::/d:ro", &["/d/a.txt", ">/d/b.txt"], Err(1)).await.ok();
     check("data::/d:ro", &[">/d/b.txt", "/d/a.txt"], Err(1)).await?;
     check("data::/d", &[">/d/b.txt", "/d/a.txt"], Ok("")).await?;
     assert_eq!(std::fs::read_to_string(person.home().join("data/b.txt"))?, "here");
@@ -163,7 +182,11 @@ pub(crate) async fn panic_shows_its_functions() -> Result<()> {
     let text = person.runs("panic", &[]).await?;
     let text = text.failed(134)?;
     assert!(text.contains("index out of bounds"), "the program's own words: {text}");
-    let line = |name: &str| text.lines().position(|line| line.contains(name)).context(name.to_owned());
+    let line = |name: &str| {
+        text.lines()
+            .position(|line| line.contains(name))
+            .context(name.to_owned())
+    };
     ensure!(
         line("panic::fall_over_the_edge")? < line("panic::step_on_the_edge")?,
         "innermost first: {text}"
@@ -171,7 +194,10 @@ pub(crate) async fn panic_shows_its_functions() -> Result<()> {
     let error = person.runs("panic", &["--output", "json"]).await?;
     let error = error.error(134)?;
     assert_eq!(error["reason"], "Trap");
-    ensure!(error["backtrace"].as_array().is_some_and(|lines| lines.len() < 33), "{error}");
+    ensure!(
+        error["backtrace"].as_array().is_some_and(|lines| lines.len() < 33),
+        "{error}"
+    );
     Ok(())
 }
 
@@ -191,7 +217,9 @@ async fn figures_are_told_in_json() -> Result<()> {
         serde_json::from_str(last).with_context(|| last.to_owned())
     };
 
-    let ended = person.runs("echo-args", &["--output", "json", "--", "four", "five"]).await?;
+    let ended = person
+        .runs("echo-args", &["--output", "json", "--", "four", "five"])
+        .await?;
     assert_eq!(ended.stdout, b"echo-args\nfour\nfive\n");
     assert_eq!(told(&ended)?["exitCode"], 0);
     assert_eq!(figures(&told(&ended)?)?, json!([9 + 4 + 4, 20]));
@@ -202,7 +230,9 @@ async fn figures_are_told_in_json() -> Result<()> {
     assert_eq!(ended["result"], 1);
     assert_eq!(figures(&ended)?, json!([3, 1]));
     let ended = person.runs("spin", &["--output", "json", "--timeout", "300ms"]).await?;
-    let spun = told(&ended)?["figures"]["cpuMillis"].as_f64().context("no processor time")?;
+    let spun = told(&ended)?["figures"]["cpuMillis"]
+        .as_f64()
+        .context("no processor time")?;
     ensure!(spun > 20.0, "{spun}");
     Ok(())
 }
@@ -215,7 +245,11 @@ pub(crate) async fn flood_and_others_end_whatever_they_do() -> Result<()> {
     let check = async |name: &str, read: bool| -> Result<()> {
         let guest = guest(name).await?;
         let line = [&["run", &guest], limit.as_slice()].concat();
-        let mut child = person.command(&line).stdin(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut child = person
+            .command(&line)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
         let _input = child.stdin.take();
         let mut output = child.stdout.take().context("no output")?;
         let begun = Instant::now();
@@ -232,6 +266,7 @@ pub(crate) async fn flood_and_others_end_whatever_they_do() -> Result<()> {
         Ok(())
     };
     check("cat", false).await?;
+    check("cat-03", false).await?;
     check("flood", false).await?;
     check("flood", true).await
 }

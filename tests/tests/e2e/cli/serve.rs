@@ -89,12 +89,18 @@ pub(crate) async fn http_hello_is_served_by_a_fresh_instance_each_time() -> Resu
     for path in ["/a?b=c", "/d"] {
         let response = serving.get(path).await?;
         ensure!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
-        ensure!(response.contains(&format!("hello lab.example{path}, request 1\n")), "{response}");
+        ensure!(
+            response.contains(&format!("hello lab.example{path}, request 1\n")),
+            "{response}"
+        );
     }
     // Both on one connection.
     let two = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let response = serving.ask(two).await?;
-    ensure!(response.contains("hello a/1, request 1") && response.contains("hello a/2, request 1"), "{response}");
+    ensure!(
+        response.contains("hello a/1, request 1") && response.contains("hello a/2, request 1"),
+        "{response}"
+    );
 
     let body = "all work and no play ".repeat(10_000);
     let request = format!(
@@ -103,7 +109,11 @@ pub(crate) async fn http_hello_is_served_by_a_fresh_instance_each_time() -> Resu
     );
     let response = serving.ask(&request).await?;
     let letters = |text: &str| text.matches("play").count();
-    ensure!(letters(&response) > 9_900 && response.ends_with(LAST_CHUNK), "{} letters", letters(&response));
+    ensure!(
+        letters(&response) > 9_900 && response.ends_with(LAST_CHUNK),
+        "{} letters",
+        letters(&response)
+    );
 
     serving.signal(Signal::TERM)?;
     assert_eq!(serving.end().await?.code(), Some(0));
@@ -115,11 +125,16 @@ pub(crate) async fn http_hello_03_is_served() -> Result<()> {
     let mut serving = Serving::new("http-hello-03", &[]).await?;
     for _ in 0..2 {
         let response = serving.get("/a?b=c").await?;
-        ensure!(response.contains("hello lab.example/a?b=c\n") && response.ends_with(LAST_CHUNK), "{response}");
+        ensure!(
+            response.contains("hello lab.example/a?b=c\n") && response.ends_with(LAST_CHUNK),
+            "{response}"
+        );
         assert_eq!(serving.status("/trap").await?, 500);
         serving.says(&["a request failed", "unreachable"]).await?;
     }
-    let echo = serving.ask("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nping").await?;
+    let echo = serving
+        .ask("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nping")
+        .await?;
     ensure!(echo.contains("ping"), "{echo}");
     serving.signal(Signal::INT)?;
     assert_eq!(serving.end().await?.code(), Some(0));
@@ -157,7 +172,11 @@ async fn requests_are_bounded() -> Result<()> {
         ensure!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
         Ok(())
     };
-    check("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 99999999\r\n\r\n", "413").await?;
+    check(
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 99999999\r\n\r\n",
+        "413",
+    )
+    .await?;
     check("GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "400").await?;
     let long = format!("GET / HTTP/1.1\r\nHost: a\r\nLong: {}\r\n\r\n", "x".repeat(100_000));
     check(&long, "431").await

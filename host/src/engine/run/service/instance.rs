@@ -74,9 +74,8 @@ async fn instantiate(shared: &Shared, store: &mut Store<State>) -> Result<Proxy,
     let contract = shared.prepared.contract();
     let generation = contract.service().ok_or(InvokeError::NotAService)?;
     let instance = shared.prepared.pre().instantiate_async(&mut *store).await;
-    let instance = instance.map_err(|error| {
-        InvokeError::from_instantiation(&error, store.data(), &shared.sandbox.limits)
-    })?;
+    let instance =
+        instance.map_err(|error| InvokeError::from_instantiation(&error, store.data(), &shared.sandbox.limits))?;
     proxy(generation, store, &instance).map_err(InvokeError::host)
 }
 
