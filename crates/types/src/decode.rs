@@ -76,14 +76,17 @@ impl World {
                         exports.push(export.map_err(malformed)?.name.name.to_owned());
                     }
                 }
+                // The parser takes the end of the bytes for the end of all that is open between sections.
+                Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. }
+                    if unchecked_range.end > bytes.len() =>
+                {
+                    return Err(cut_off(bytes));
+                }
                 _ => {}
             }
         }
         // The parser gives an end for every beginning, or fails: this is for the compiler.
-        Err(ReadError::Malformed {
-            offset: bytes.len(),
-            problem: "unexpected end".to_owned(),
-        })
+        Err(cut_off(bytes))
     }
 
     /// A WIT package is encoded as a component that exports component types and nothing else.
@@ -213,6 +216,13 @@ impl Builder<'_> {
             .checked_sub(bytes)
             .ok_or(ReadError::TooLarge { limit: MAX_CONTRACT })?;
         Ok(())
+    }
+}
+
+fn cut_off(bytes: &[u8]) -> ReadError {
+    ReadError::Malformed {
+        offset: bytes.len(),
+        problem: "unexpected end".to_owned(),
     }
 }
 

@@ -272,6 +272,9 @@ fn other_bytes_are_refused() {
     refuse(b"\0asm\x0d\0\x01", "MalformedComponent", "at byte");
     refuse(b"\0asm\xff\0\x01\0", "MalformedComponent", "version");
     refuse(&bytes(ADD)[..101], "MalformedComponent", "at byte");
+    // A module of 20 bytes that has 8.
+    let cut = b"\0asm\x0d\0\x01\0\x01\x14\0asm\x01\0\0\0";
+    refuse(cut, "MalformedComponent", "unexpected end (at byte 18)");
     let package =
         r#"(component (type $w (component (export "a:b/w" (component (export "f" (func)))))) (export "w" (type $w)))"#;
     refuse(&bytes(package), "WitPackage", "a WIT package");
