@@ -26,6 +26,8 @@ pub const COMPLETED: &str = "Completed";
 pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 /// `Finished`: the proplet doesn't hold the attempt that it had accepted: its journal is gone. Of a service, also that its proplet is away.
 pub const LOST: &str = "Lost";
+/// `Finished`: the arguments and grants don't fit into a message.
+pub const START_TOO_LARGE: &str = "StartTooLarge";
 /// `Finished`: the resource breaks a rule of its kind.
 pub const INVALID_SPEC: &str = "InvalidSpec";
 /// `Finished`: the proplet was restarted while the attempt ran.

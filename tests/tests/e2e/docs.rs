@@ -62,7 +62,7 @@ fn reasons_in(file: &Path) -> Result<BTreeSet<String>> {
     if file.ends_with("delivery/src/reason.rs") {
         return Ok(words(text).collect());
     }
-    let bodies = text.split("fn reason(").skip(1);
+    let bodies = text.split("fn reason(&self)").skip(1);
     let mut reasons: BTreeSet<_> = bodies
         .flat_map(|body| words(body.split("\n    }\n").next().unwrap_or_default()))
         .collect();

@@ -446,7 +446,7 @@ async fn what_cannot_be_decoded_is_counted_and_changes_nothing() -> Result<()> {
     let base = Base::new("default", "main")?;
     let id = "edge-1".parse()?;
     let (to_control, to_proplet) = (
-        [Channel::Alive, Channel::Results, Channel::Logs, Channel::Metrics],
+        [Channel::Alive, Channel::Results, Channel::Metrics],
         [Channel::Start, Channel::Stop, Channel::Ack],
     );
     for channel in to_control.into_iter().chain(to_proplet) {

@@ -1,13 +1,16 @@
 //! A task that isn't dispatched: resolve it, place it, write the next attempt.
 
-use propeller_api::{Dispatch, Grants, Phase, PropletId, Work, types};
-use propeller_protocol::{AttemptRef, Limits, Start, TaskRef, requires};
+use propeller_api::{Dispatch, Grants, Phase, PropletId, Task, Work, types};
+use propeller_protocol::{AttemptRef, Limits, MAX_MESSAGE_BYTES, Start, TaskRef, requires};
 
 use super::{Action, Draft, Resolved, Unresolved, View};
 use crate::{
     place::{Fit, place},
     reason,
 };
+
+/// Bytes that a start has beside the task's spec, with room to spare.
+const BESIDE_SPEC: usize = 4096;
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
     let Some(resolved) = resolve(draft) else { return };
@@ -16,6 +19,10 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         return draft.wake_at(at);
     }
     match place(task, &draft.status, fleet, now) {
+        Ok(_) if !fits_a_message(task) => {
+            let message = "the arguments and grants are too large for a message of 1 MiB: give the task a reference to its data instead";
+            draft.fail(reason::START_TOO_LARGE, message);
+        }
         Ok(fit) => dispatch(draft, &resolved, &fit),
         Err(unschedulable) => {
             draft.say_unplaced(unschedulable.reason(), &unschedulable.to_string());
@@ -59,6 +66,12 @@ fn give_up_or_retry(draft: &mut Draft<'_>, unresolved: &Unresolved) {
         Some(at) if at <= draft.view.now => draft.actions.push(Action::Resolve),
         Some(at) => draft.wake_at(at),
     }
+}
+
+/// Whether a start of the task can be sent. What is beside the spec in it is small; nobody would answer one that is larger.
+fn fits_a_message(task: &Task) -> bool {
+    let spec = serde_json::to_vec(&task.spec).map_or(0, |json| json.len());
+    spec.saturating_add(BESIDE_SPEC) <= MAX_MESSAGE_BYTES
 }
 
 fn dispatch(draft: &mut Draft<'_>, resolved: &Resolved, fit: &Fit<'_>) {

@@ -92,3 +92,21 @@ fn what_waits_for_room_on_its_proplet_has_not_started() {
     world.step();
     world.expect(Phase::Running, types::STARTED, "Accepted");
 }
+
+#[test]
+fn what_fits_no_message_is_not_sent() {
+    let mut world = World::new().with_proplet("edge");
+    let mut args = |length: usize| {
+        let call = Call {
+            function: "add".into(),
+            args: json!(["x".repeat(length)]),
+        };
+        world.resolution.as_mut().unwrap().work = Work::Call(call.clone());
+        world.task.spec.call = Some(call);
+        world.plan()
+    };
+    assert_eq!(published(&args(1_000_000).actions), [("edge", 1)]);
+    assert_eq!(args(1_050_000).actions, []);
+    world.step();
+    world.expect(Phase::Failed, types::FINISHED, "StartTooLarge");
+}
