@@ -27,6 +27,15 @@ async fn what_cannot_run_is_refused_with_a_reason() {
         "`acme:lab/stone@1.0.0`",
     )
     .await;
+    // A version of WASI that this host doesn't know yet, and something new in it.
+    for newer in [
+        "wasi:http/types@0.2.99",
+        "wasi:http/types@0.3.99",
+        "wasi:keyvalue/store@0.9.0",
+    ] {
+        let text = format!(r#"(component (import "{newer}" (instance (export "to-gold" (func)))))"#);
+        check(&wat::parse_str(text).unwrap(), "UnknownImport", &format!("`{newer}`")).await;
+    }
     let missing = r#"(component (import "to-gold" (func)))"#;
     check(&wat::parse_str(missing).unwrap(), "UnknownImport", "`to-gold`").await;
     let other = r#"(component (import "propeller:task/context@0.1.0" (instance (export "uid" (func (result u32))))))"#;

@@ -147,7 +147,7 @@ async fn https_trusts_whom_the_host_trusts() -> Result<()> {
     Ok(())
 }
 
-/// Bodies of some megabytes go through the host's buffers of some kilobytes.
+/// Bodies of some megabytes go through the host's buffers of some kilobytes, and are counted.
 #[tokio::test]
 async fn bodies_are_streamed() -> Result<()> {
     let fetch = Guest::load("fetch").await?;
@@ -161,7 +161,10 @@ async fn bodies_are_streamed() -> Result<()> {
     )?;
     invocation.sandbox.limits.memory = 64 << 20;
     let outcome = fetch.prepared.invoke(invocation).await;
-    assert_eq!(outcome.result?.json(), Some(&json!(text.len().to_string())));
+    let sent = text.len() as u64;
+    assert_eq!(outcome.result?.json(), Some(&json!(sent.to_string())));
+    let counted = outcome.figures.bytes_out;
+    assert!((sent..sent + 1024).contains(&counted), "{counted}");
     Ok(())
 }
 
