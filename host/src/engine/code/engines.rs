@@ -10,7 +10,11 @@ use propeller_types::Contract;
 use wasmtime::{Engine, component::Linker};
 
 use super::{pool, target::Target};
-use crate::engine::{EngineError, linker, state::State, ticker::{Activity, Ticker}};
+use crate::engine::{
+    EngineError, linker,
+    state::State,
+    ticker::{Activity, Ticker},
+};
 
 /// An engine with what it offers to components.
 pub(super) struct Home {
