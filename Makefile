@@ -1,6 +1,6 @@
 # The same verbs for people and for CI. On a fresh Debian machine, Rust (rustup) and Go are all that must be there: `setup` installs the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint gen fuzz setup guest-target control-plane guests languages programs
+.PHONY: help demo test bench fmt lint gen fuzz setup guest-target control-plane guests languages programs
 
 CARGO := cargo
 # Members that are built for wasm32-wasip2 only. `cargo guests` (.cargo/config.toml) selects them the same way.
@@ -20,6 +20,11 @@ demo: programs ## From a component's source to `results: 42`, with every server 
 # The tests would build programs and guests themselves, but with other tests beside them, whose deadlines run meanwhile.
 test: setup programs languages ## Every test
 	$(CARGO) test --locked
+
+# In a release build: the figures of any other mean nothing.
+bench: setup guests ## What things cost, each beside its floor; BENCH="engine --output json" for programs
+	$(CARGO) build --locked --release --bins
+	$(CARGO) run --locked --release --bin bench -- $(or $(BENCH),engine)
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

@@ -3,7 +3,7 @@
 //! Heartbeats, MQTT and `stop` live on the runtime of whoever uses the engine. A guest that spins holds a thread of this one instead,
 //! for one tick of the epoch at a time.
 
-use std::{future::Future, num::NonZeroUsize};
+use std::{future::Future, num::NonZeroUsize, sync::Arc};
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::EngineError;
+use super::{EngineError, ticker::Activity};
 
 /// A Tokio runtime for guests or for compilations. Dropping it abandons what runs there.
 #[derive(Debug)]
@@ -22,17 +22,36 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    pub(super) fn start(name: &str, threads: NonZeroUsize) -> Result<Self, EngineError> {
-        let runtime = Builder::new_multi_thread()
+    /// Threads for guests, which tell `activity` when they sleep and wake.
+    pub(super) fn for_guests(threads: NonZeroUsize, activity: &Arc<Activity>) -> Result<Self, EngineError> {
+        let (sleeps, wakes) = (activity.clone(), activity.clone());
+        let mut builder = Self::builder("guest", threads);
+        builder
+            .on_thread_park(move || sleeps.sleeps())
+            .on_thread_unpark(move || wakes.wakes());
+        Self::start(builder)
+    }
+
+    /// A thread for what compilations wait for, and those that they block.
+    pub(super) fn for_code() -> Result<Self, EngineError> {
+        Self::start(Self::builder("code", NonZeroUsize::MIN))
+    }
+
+    fn builder(name: &str, threads: NonZeroUsize) -> Builder {
+        let mut builder = Builder::new_multi_thread();
+        builder
             .thread_name(name)
             .worker_threads(threads.get())
             // By default a worker looks at timers and at tasks from outside once in 61 polls, which is meant for polls of microseconds.
             // Here a poll may take a whole tick: deadlines would come half a second late.
             .event_interval(1)
             .global_queue_interval(1)
-            .enable_all()
-            .build()
-            .map_err(EngineError::StartExecutor)?;
+            .enable_all();
+        builder
+    }
+
+    fn start(mut builder: Builder) -> Result<Self, EngineError> {
+        let runtime = builder.build().map_err(EngineError::StartExecutor)?;
         Ok(Self {
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
@@ -40,10 +59,15 @@ impl Executor {
     }
 
     /// Run the future here, and wait for it there. When the caller stops waiting, the future is dropped at its next yield.
+    ///
+    /// A caller that is here already keeps its thread: handing a future to another one takes longer than the shortest calls.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
+        if Handle::try_current().is_ok_and(|current| current.id() == self.handle.id()) {
+            return Ok(future.await);
+        }
         AbortOnDropHandle::new(self.handle.spawn(future)).await
     }
 

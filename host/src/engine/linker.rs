@@ -29,7 +29,7 @@ fn fill(linker: &mut Linker<State>, concurrency: bool) -> wasmtime::Result<()> {
     }
     wasi::add_lookup_to_linker(linker, concurrency)?;
     wasi::add_keyvalue_to_linker(linker)?;
-    wasmtime_wasi_config::add_to_linker(linker, |state: &mut State| state.wasi.granted.config().into())?;
+    wasmtime_wasi_config::add_to_linker(linker, |state: &mut State| state.wasi.granted().config().into())?;
     context::add_to_linker::<_, HasSelf<TaskContext>>(linker, |state: &mut State| &mut state.task)
 }
 

@@ -42,6 +42,7 @@ use std::{
 
 use bytes::Bytes;
 use propeller_api::Digest;
+use tokio::task::JoinError;
 
 pub use code::{CacheConfig, CacheError, CompileBounds, Compiler, PrepareError, Prepared, compile_child};
 pub use failure::InvokeError;
@@ -53,6 +54,7 @@ pub use stdio::{Line, LineLimits, LineReader, Lines, Stdio, Stream, lines};
 
 use code::Foundry;
 use executor::Executor;
+use ticker::Activity;
 
 /// How an [`Engine`] is set up.
 #[derive(Debug, Clone)]
@@ -119,9 +121,10 @@ struct Shared {
 impl Engine {
     /// Start an engine and its threads.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let activity = Activity::of(config.guest_threads.get());
         Ok(Self(Arc::new(Shared {
-            executor: Executor::start("guest", config.guest_threads)?,
-            foundry: Foundry::start(config)?,
+            executor: Executor::for_guests(config.guest_threads, &activity)?,
+            foundry: Foundry::start(config, activity)?,
         })))
     }
 
@@ -147,6 +150,21 @@ impl Engine {
     ) -> Result<Prepared, PrepareError> {
         let code = self.0.foundry.prepare(digest, Bytes::from_owner(bytes)).await?;
         Ok(Prepared::new(self.clone(), code))
+    }
+
+    /// Run a future on the engine's threads for guests. Whoever makes many short calls makes them there: each is then made at once, on the
+    /// thread where the future is, instead of being handed over to another one.
+    ///
+    /// It shares these threads with guests, so it mustn't hold up anything that can't wait for them.
+    ///
+    /// # Errors
+    ///
+    /// When the future panics.
+    pub async fn among_guests<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.executor().run(future).await
     }
 
     fn executor(&self) -> &Executor {

@@ -4,7 +4,12 @@ use wasmtime::{Store, component::ResourceTable};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::{Sandbox, TaskContext, memory::MemoryBound, traffic::Traffic, wasi::Wasi};
+use super::{
+    Sandbox, TaskContext,
+    memory::MemoryBound,
+    traffic::Traffic,
+    wasi::{Later, Wasi},
+};
 
 /// Host memory for what a guest passes to the host in one call, beside what its result may take.
 const HOST_CALL_BYTES: usize = 1 << 20;
@@ -14,7 +19,7 @@ pub(super) struct State {
     pub(super) task: TaskContext,
     pub(super) memory: MemoryBound,
     pub(super) traffic: Traffic,
-    pub(super) wasi: Wasi,
+    pub(super) wasi: Later,
     pub(super) handles: ResourceTable,
 }
 
@@ -47,18 +52,24 @@ impl State {
         handles.set_max_capacity(memory.handles());
         Self {
             task: sandbox.task.clone(),
-            wasi: Wasi::new(sandbox, argv, memory.account(), &traffic),
+            wasi: Later::new(sandbox, argv),
             memory,
             handles,
             traffic,
         }
     }
+
+    /// The WASI of this run.
+    pub(super) fn wasi(&mut self) -> &mut Wasi {
+        self.wasi.get(self.memory.account(), &self.traffic)
+    }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self.wasi.get(self.memory.account(), &self.traffic);
         WasiCtxView {
-            ctx: &mut self.wasi.context,
+            ctx: &mut wasi.context,
             table: &mut self.handles,
         }
     }
@@ -66,10 +77,11 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let wasi = self.wasi.get(self.memory.account(), &self.traffic);
         WasiHttpCtxView {
-            hooks: &mut self.wasi.outgoing,
+            hooks: &mut wasi.outgoing,
             table: &mut self.handles,
-            ctx: &mut self.wasi.http,
+            ctx: &mut wasi.http,
         }
     }
 }

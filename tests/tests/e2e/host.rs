@@ -269,7 +269,7 @@ fn invocation(function: &str, args: Value) -> Result<Invocation> {
     })
 }
 
-async fn call(guest: &Prepared, function: &str, args: Value) -> Result<Outcome<Returned>> {
+pub(crate) async fn call(guest: &Prepared, function: &str, args: Value) -> Result<Outcome<Returned>> {
     Ok(guest.invoke(invocation(function, args)?).await)
 }
 

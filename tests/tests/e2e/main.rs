@@ -3,6 +3,7 @@
 mod boundaries;
 mod bus;
 mod cli;
+mod compile;
 mod docs;
 mod grants;
 mod guests;

@@ -10,7 +10,11 @@ use propeller_types::Contract;
 use wasmtime::{Engine, component::Linker};
 
 use super::{pool, target::Target};
-use crate::engine::{EngineError, linker, state::State, ticker::Ticker};
+use crate::engine::{
+    EngineError, linker,
+    state::State,
+    ticker::{Activity, Ticker},
+};
 
 /// An engine with what it offers to components.
 pub(super) struct Home {
@@ -29,8 +33,8 @@ pub(super) struct Engines {
 
 impl Engines {
     /// Makes the first engine, with slots for this many instances.
-    pub(super) fn start(instances: u32) -> Result<Self, EngineError> {
-        let ticker = Ticker::start()?;
+    pub(super) fn start(instances: u32, activity: Arc<Activity>) -> Result<Self, EngineError> {
+        let ticker = Ticker::start(activity)?;
         Ok(Self {
             plain: Arc::new(Home::new(false, instances, &ticker)?),
             concurrent: Mutex::default(),

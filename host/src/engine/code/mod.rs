@@ -25,7 +25,7 @@ mod shelf;
 mod sweep;
 mod target;
 
-use std::{borrow::Cow, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
@@ -44,7 +44,7 @@ pub use compiler::compile_child;
 pub(super) use prepared::Code;
 pub use prepared::{PrepareError, Prepared};
 
-use super::{EngineConfig, EngineError, executor::Executor};
+use super::{EngineConfig, EngineError, executor::Executor, ticker::Activity};
 use cache::{Cache, Entry};
 use engines::Engines;
 use lock::Lock;
@@ -86,15 +86,16 @@ struct Works {
 }
 
 impl Foundry {
-    pub(super) fn start(config: EngineConfig) -> Result<Self, EngineError> {
-        let engines = Engines::start(config.instances.get())?;
+    /// `activity` is that of the threads on which guests run.
+    pub(super) fn start(config: EngineConfig, activity: Arc<Activity>) -> Result<Self, EngineError> {
+        let engines = Engines::start(config.instances.get(), activity)?;
         let open = |cache| Cache::open(cache, &engines.plain().engine);
         Ok(Self {
             shelf: Shelf::new(Room {
                 components: config.warm_components,
                 bytes: config.warm_bytes,
             }),
-            executor: Executor::start("code", NonZeroUsize::MIN)?,
+            executor: Executor::for_code()?,
             works: Arc::new(Works {
                 cache: config.cache.map(open).transpose()?,
                 engines,

@@ -4,19 +4,24 @@ use std::{sync::Arc, time::Duration};
 
 use propeller_api::Memory;
 use propeller_types::{Contract, ReadError};
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Component, InstancePre};
 
-use crate::engine::{Engine, failure::clip, state::State};
+use crate::engine::{Engine, failure::clip, run::Exports, state::State};
 
 /// A component compiled and linked, without the engine that it belongs to: the engine keeps it, and mustn't keep itself alive by that.
 pub(in crate::engine) struct Code {
-    pub(in crate::engine) pre: InstancePre<State>,
-    pub(in crate::engine) contract: Contract,
+    pre: InstancePre<State>,
+    contract: Contract,
+    exports: Exports,
 }
 
 impl Code {
     pub(super) fn new(pre: InstancePre<State>, contract: Contract) -> Self {
-        Self { pre, contract }
+        Self {
+            pre,
+            contract,
+            exports: Exports::default(),
+        }
     }
 
     /// Addresses that the code takes, and at most as much memory.
@@ -45,6 +50,16 @@ impl Prepared {
 
     pub(in crate::engine) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(in crate::engine) fn exports(&self) -> &Exports {
+        &self.code.exports
+    }
+
+    /// The component as Wasmtime has it, with the engine that it was compiled for: for benchmarks, which hold the sandbox against Wasmtime
+    /// alone.
+    pub fn component(&self) -> &Component {
+        self.code.pre.component()
     }
 
     pub(in crate::engine) fn pre(&self) -> &InstancePre<State> {

@@ -141,11 +141,14 @@ mod tests {
     use propeller_types::Contract;
 
     use super::*;
-    use crate::engine::code::{engines::Engines, load};
+    use crate::engine::{
+        code::{engines::Engines, load},
+        ticker::Activity,
+    };
 
     /// A component that is ready: the least that can be.
     fn code() -> Arc<Code> {
-        let engines = Engines::start(1).unwrap();
+        let engines = Engines::start(1, Activity::of(1)).unwrap();
         let bytes = wat::parse_str("(component)").unwrap();
         let compiled = engines.plain().engine.precompile_component(&bytes).unwrap();
         load::from_memory(engines.plain(), Contract::read(&bytes).unwrap(), &compiled).unwrap()

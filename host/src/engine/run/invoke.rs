@@ -1,13 +1,10 @@
 //! One call of one export in a fresh instance.
 
-use std::io;
+use std::{io, sync::Arc};
 
-use propeller_types::{Function, FunctionRef, UnsupportedValue, json, wave};
+use propeller_types::{FunctionRef, UnsupportedValue, json, wave};
 use serde_json::Value;
-use wasmtime::{
-    Store,
-    component::{ComponentExportIndex, Type, Val, types::ComponentItem},
-};
+use wasmtime::{Store, component::Val};
 
 use super::{Life, Outcome};
 use crate::engine::{InvokeError, Limits, Prepared, Sandbox, state::State, traffic::Traffic};
@@ -45,13 +42,14 @@ impl Returned {
 }
 
 impl Prepared {
-    /// Call a function in an instance of its own, on the engine's threads. Dropping the future ends the call too.
-    pub async fn invoke(&self, invocation: Invocation) -> Outcome<Returned> {
-        self.drive(run(self.clone(), invocation)).await
+    /// Call a function in an instance of its own, on the engine's threads. Dropping the future ends the call too. Who makes the same call many
+    /// times passes it as an [`Arc`].
+    pub async fn invoke(&self, invocation: impl Into<Arc<Invocation>>) -> Outcome<Returned> {
+        self.drive(run(self.clone(), invocation.into())).await
     }
 }
 
-async fn run(prepared: Prepared, invocation: Invocation) -> Outcome<Returned> {
+async fn run(prepared: Prepared, invocation: Arc<Invocation>) -> Outcome<Returned> {
     let sandbox = &invocation.sandbox;
     let mut life = Life::begin(&prepared, sandbox, &[]);
     let result = life.end(sandbox, |store| call(&prepared, store, &invocation)).await;
@@ -61,9 +59,7 @@ async fn run(prepared: Prepared, invocation: Invocation) -> Outcome<Returned> {
 /// Nothing of the guest runs before name and arguments are known to be right.
 async fn call(prepared: &Prepared, store: &mut Store<State>, invocation: &Invocation) -> Result<Returned, InvokeError> {
     let limits = &invocation.sandbox.limits;
-    let function = prepared.contract().find(&invocation.function)?;
-    function.argument_types()?;
-    let export = Export::of(prepared, function)?;
+    let export = prepared.exports().find(prepared, &invocation.function)?;
     let args: Vec<Val> = json::args_to_values(&export.params, &invocation.args)?;
     let traffic = store.data().traffic.clone();
     traffic.gave(text_bytes(&invocation.args));
@@ -72,48 +68,11 @@ async fn call(prepared: &Prepared, store: &mut Store<State>, invocation: &Invoca
     let instance = instance.map_err(|error| InvokeError::from_instantiation(&error, store.data(), limits))?;
     let callee = instance
         .get_func(&mut *store, export.index)
-        .ok_or_else(|| missing(function))?;
+        .ok_or_else(|| InvokeError::host("an instance lacks what its component exports"))?;
     let mut results = vec![Val::Bool(false); export.results];
     let end = callee.call_async(&mut *store, &args, &mut results).await;
     end.map_err(|error| InvokeError::from_guest(&error, store.data(), limits))?;
     returned(results.pop(), limits, &traffic)
-}
-
-/// A function as the compiled component has it.
-struct Export {
-    index: ComponentExportIndex,
-    params: Vec<(String, Type)>,
-    results: usize,
-}
-
-impl Export {
-    fn of(prepared: &Prepared, function: &Function) -> Result<Self, InvokeError> {
-        let component = prepared.pre().component();
-        let interface = match &function.interface {
-            Some(name) => Some(
-                component
-                    .get_export_index(None, name.as_str())
-                    .ok_or_else(|| missing(function))?,
-            ),
-            None => None,
-        };
-        match component.get_export(interface.as_ref(), function.name.as_str()) {
-            Some((ComponentItem::ComponentFunc(ty), index)) => Ok(Self {
-                index,
-                params: ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect(),
-                results: ty.results().len(),
-            }),
-            _ => Err(missing(function)),
-        }
-    }
-}
-
-/// Contract and compiled code come from the same bytes, so this is for a reader that disagrees with the compiler.
-fn missing(function: &Function) -> InvokeError {
-    InvokeError::host(format!(
-        "the compiled component has no function `{}`",
-        function.reference()
-    ))
 }
 
 fn returned(value: Option<Val>, limits: &Limits, traffic: &Traffic) -> Result<Returned, InvokeError> {

@@ -3,6 +3,7 @@
 //! All three have the same walls ([`Sandbox`]) and the same figures, and end in the same ways. They differ in what they make of the guest's own end.
 
 mod command;
+mod export;
 mod invoke;
 mod processor;
 mod service;
@@ -14,6 +15,7 @@ use std::{
 
 use wasmtime::Store;
 
+pub(super) use export::Exports;
 pub use command::{Exit, Program};
 pub use invoke::{Invocation, Returned};
 pub use service::{Served, Service, ServiceEvent, ServiceLimits};

@@ -79,7 +79,7 @@ struct View<'a> {
 
 fn view(state: &mut State) -> View<'_> {
     View {
-        granted: &state.wasi.granted,
+        granted: state.wasi.granted(),
         handles: &mut state.handles,
         memory: state.memory.account(),
         traffic: &state.traffic,

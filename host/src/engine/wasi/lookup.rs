@@ -52,7 +52,7 @@ pub(in crate::engine) fn add_to_linker(linker: &mut Linker<State>, concurrency: 
     )?;
     interface.func_wrap("[method]resolve-address-stream.subscribe", subscribe_addresses)?;
     if concurrency {
-        p3::add_to_linker::<State, Lookup>(linker, |state| LookupView(&mut state.wasi))?;
+        p3::add_to_linker::<State, Lookup>(linker, |state| LookupView(state.wasi()))?;
     }
     linker.allow_shadowing(false);
     Ok(())
@@ -118,7 +118,7 @@ fn resolve_addresses(
     (network, name): (Resource<Network>, String),
 ) -> P2Result<Resource<Addresses>> {
     let state = store.data_mut();
-    let addresses = Addresses::Waiting(spawn(lookup(&state.wasi, &name)));
+    let addresses = Addresses::Waiting(spawn(lookup(state.wasi(), &name)));
     let table = state.ctx().table;
     table.get(&network)?;
     Ok((Ok(table.push(addresses)?),))

@@ -9,6 +9,7 @@ mod connect;
 mod exchange;
 mod http;
 mod keyvalue;
+mod later;
 mod lookup;
 mod sockets;
 
@@ -17,10 +18,12 @@ use std::sync::Arc;
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::WasiHttpCtx;
 
-use super::{Granted, Sandbox, grants::Capabilities, memory::Account, traffic::Traffic};
+use super::{Granted, grants::Capabilities, memory::Account, traffic::Traffic};
 
 pub(super) use http::Outgoing;
 pub(super) use keyvalue::add_to_linker as add_keyvalue_to_linker;
+pub(super) use later::Later;
+use later::Plan;
 pub(super) use lookup::add_to_linker as add_lookup_to_linker;
 pub(super) use sockets::Names;
 
@@ -41,8 +44,8 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    pub(super) fn new(sandbox: &Sandbox, argv: &[String], memory: &Account, traffic: &Traffic) -> Self {
-        let granted = sandbox.grants.clone();
+    fn new(plan: &Plan, memory: &Account, traffic: &Traffic) -> Self {
+        let granted = plan.granted.clone();
         let names = granted
             .capabilities()
             .filter(|granted| !granted.net.is_empty())
@@ -50,7 +53,7 @@ impl Wasi {
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELD_BYTES);
         Self {
-            context: context(sandbox, argv, traffic, granted.capabilities().zip(names.as_ref())),
+            context: context(plan, traffic, granted.capabilities().zip(names.as_ref())),
             http,
             outgoing: Outgoing::new(&granted, memory, traffic),
             names,
@@ -61,18 +64,13 @@ impl Wasi {
 
 /// Clocks and randomness, and what was granted. All else is off unless it's asked for; the sockets are said again because they are what would
 /// hurt most.
-fn context(
-    sandbox: &Sandbox,
-    argv: &[String],
-    traffic: &Traffic,
-    network: Option<(&Arc<Capabilities>, &Names)>,
-) -> WasiCtx {
+fn context(plan: &Plan, traffic: &Traffic, network: Option<(&Arc<Capabilities>, &Names)>) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     wasi.max_random_size(RANDOM_BYTES);
-    sandbox.stdio.connect(&mut wasi, traffic);
-    wasi.args(argv);
-    let Some(granted) = sandbox.grants.capabilities() else {
+    plan.stdio.connect(&mut wasi, traffic);
+    wasi.args(&plan.argv);
+    let Some(granted) = plan.granted.capabilities() else {
         return wasi.build();
     };
     wasi.envs(&granted.env);

@@ -1,0 +1,66 @@
+//! `make bench`: what things cost, each beside its floor in the same run.
+//!
+//! A floor is the same work without Propeller. Both are measured in turn, round after round, so that what the machine does meanwhile hits
+//! both; what is shown are medians. Nothing is asserted here: docs/PERFORMANCE.md has the figures of one machine, and what they mean.
+
+mod engine;
+mod floor;
+mod memory;
+mod table;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use table::Table;
+
+/// What things cost, each beside its floor.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Flags {
+    #[command(subcommand)]
+    what: What,
+    /// A table for people, or JSON.
+    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    output: Output,
+    /// How often each thing is measured. The figures are medians.
+    #[arg(long, default_value_t = 9, global = true)]
+    rounds: usize,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The engine: calls, compilations, memory.
+    Engine,
+    /// In a process of its own: how many bytes so many running tasks hold. `bench engine` starts these.
+    #[command(hide = true)]
+    Memory {
+        /// Idle components, or sleeping tasks.
+        #[arg(value_enum)]
+        of: memory::Of,
+        count: usize,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let flags = Flags::parse();
+    let mut table = Table::default();
+    match flags.what {
+        What::Engine => engine::measure(&mut table, flags.rounds).await?,
+        What::Memory { of, count } => {
+            println!("{}", memory::hold(of, count).await?);
+            return Ok(());
+        }
+    }
+    match flags.output {
+        Output::Text => print!("{table}"),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&table)?),
+    }
+    Ok(())
+}
