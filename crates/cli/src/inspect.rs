@@ -4,7 +4,7 @@ use std::fmt;
 
 use indicatif::BinaryBytes;
 use propeller_api::Digest;
-use propeller_types::{Contract, Export, Kind, Origin as Author};
+use propeller_types::{Contract, Export, Kind, Origin as Author, Wasi};
 use serde::Serialize;
 
 use crate::{
@@ -24,6 +24,12 @@ pub struct Inspected {
     component: Digest,
     /// In bytes.
     size: usize,
+    /// Which generation of WASI it's a program of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<Wasi>,
+    /// Which generation of WASI it's a service of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<Wasi>,
     #[serde(flatten)]
     contract: Contract,
     /// None where there is nothing that a Task can call.
@@ -58,6 +64,8 @@ impl Inspected {
             origin: component.origin,
             component: component.digest,
             size: component.bytes.len(),
+            program: component.contract.command(),
+            service: component.contract.service(),
             contract: component.contract,
             task,
         }
@@ -71,12 +79,13 @@ impl fmt::Display for Inspected {
             Origin::Registry(location) => location.fmt(f)?,
         }
         writeln!(f, "component  {}", self.component)?;
-        writeln!(
-            f,
-            "size       {} ({} bytes)\n",
-            BinaryBytes(self.size as u64),
-            self.size
-        )?;
+        writeln!(f, "size       {} ({} bytes)", BinaryBytes(self.size as u64), self.size)?;
+        for (what, generation) in [("program", self.program), ("service", self.service)] {
+            if let Some(generation) = generation {
+                writeln!(f, "runs as    {what} (WASI {generation})")?;
+            }
+        }
+        writeln!(f)?;
         World(&self.contract).fmt(f)?;
         let Some(task) = &self.task else { return Ok(()) };
         writeln!(f, "\n# A Task to start from; --task prints nothing else.")?;
@@ -310,5 +319,43 @@ world root {
         check(Some("now"), Ok("now"));
         check(Some("geometry:flat/plane#half"), Ok("half"));
         check(Some("later"), Err("UnknownExport"));
+    }
+
+    #[test]
+    fn programs_and_services_are_called_what_they_are() {
+        let check = |exports: &[&str], runs_as: &str, spec: &str| {
+            let export = |name: &&str| {
+                format!("(instance $i) (export \"{name}\" (instance $i))").replace("$i", &format!("${}", name.len()))
+            };
+            let wat = format!("(component {})", exports.iter().map(export).collect::<String>());
+            let origin = Origin::File { file: "a.wasm".into() };
+            let component = Component::new(origin, wat::parse_str(wat).unwrap().into()).unwrap();
+            let draft = Draft::new(&component, None).unwrap();
+            let task: Task = serde_saphyr::from_str(&draft.to_yaml()).unwrap();
+            task.validate().unwrap();
+            assert_eq!(task.spec.work().unwrap().to_string(), spec);
+            let text = Inspected::new(component, Some(draft)).to_string();
+            assert!(text.contains(runs_as), "{text}");
+        };
+        check(
+            &["wasi:cli/run@0.2.3"],
+            "runs as    program (WASI 0.2)\n\n",
+            "runs as a program",
+        );
+        check(
+            &["wasi:http/incoming-handler@0.2.0"],
+            "runs as    service (WASI 0.2)\n\n",
+            "serves HTTP",
+        );
+        check(
+            &["wasi:http/handler@0.3.0"],
+            "runs as    service (WASI 0.3)\n\n",
+            "serves HTTP",
+        );
+        check(
+            &["wasi:cli/run@0.3.0", "wasi:http/handler@0.3.0"],
+            "runs as    program (WASI 0.3)\nruns as    service (WASI 0.3)\n\n",
+            "runs as a program",
+        );
     }
 }

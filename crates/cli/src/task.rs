@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use propeller_api::{API_VERSION, Call, Memory, Resources, Task, TaskSpec};
+use propeller_api::{API_VERSION, Call, Command, Memory, Resources, Service, Task, TaskSpec};
 use propeller_types::{Contract, Function, FunctionRef};
 use serde::Serialize;
 
@@ -54,22 +54,31 @@ struct Name {
 }
 
 impl Draft {
-    /// A call of `function`, by default of the first that can be called, with example arguments.
+    /// What the component is made for: a run of the program, or the service that it is, else a call of the first function that can be called,
+    /// with example arguments. A `function` that is named is called, whatever it is.
     pub fn new(component: &Component, function: Option<&FunctionRef>) -> Result<Self, Failure> {
         let contract = &component.contract;
-        let function = match function {
-            Some(function) => contract.find(function)?,
-            None => first_callable(contract).ok_or(Failure::NothingToCall)?,
-        };
-        let spec = TaskSpec {
+        let bounded = TaskSpec {
             image: image(&component.origin),
-            call: Some(Call {
-                function: shortest_name(function, contract),
-                args: function.example_args(),
-            }),
             resources: Some(Resources { memory: Some(MEMORY) }),
-            active_deadline_seconds: Some(DEADLINE_SECONDS),
             ..TaskSpec::default()
+        };
+        let spec = match function {
+            None if contract.command().is_some() => TaskSpec {
+                command: Some(Command::default()),
+                active_deadline_seconds: Some(DEADLINE_SECONDS),
+                ..bounded
+            },
+            // It goes on until it's deleted.
+            None if contract.service().is_some() => TaskSpec {
+                service: Some(Service::default()),
+                ..bounded
+            },
+            function => TaskSpec {
+                call: Some(example_call(contract, function)?),
+                active_deadline_seconds: Some(DEADLINE_SECONDS),
+                ..bounded
+            },
         };
         let name = component.origin.short_name();
         Ok(Self {
@@ -97,6 +106,17 @@ fn image(origin: &Origin) -> String {
         Origin::File { .. } => format!("localhost:5000/{}:latest", origin.short_name()),
         Origin::Registry(location) => location.reference.to_string(),
     }
+}
+
+fn example_call(contract: &Contract, function: Option<&FunctionRef>) -> Result<Call, Failure> {
+    let function = match function {
+        Some(function) => contract.find(function)?,
+        None => first_callable(contract).ok_or(Failure::NothingToCall)?,
+    };
+    Ok(Call {
+        function: shortest_name(function, contract),
+        args: function.example_args(),
+    })
 }
 
 fn first_callable(contract: &Contract) -> Option<&Function> {

@@ -1,6 +1,6 @@
 //! A component's world: what it imports, and what it exports to be called.
 
-use std::iter;
+use std::{fmt, iter};
 
 use serde::Serialize;
 
@@ -85,6 +85,16 @@ pub enum Wasi {
     /// Any 0.3, which is made of async functions.
     #[serde(rename = "0.3")]
     V03,
+}
+
+/// As people say it: `0.2`.
+impl fmt::Display for Wasi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V02 => "0.2",
+            Self::V03 => "0.3",
+        })
+    }
 }
 
 impl Contract {

@@ -63,7 +63,7 @@ async fn a_task_may_be_a_program() -> Result<()> {
     Ok(())
 }
 
-/// Rust's standard library tells WASI 0.2 success or failure only: any other code than 0 is 1.
+/// Rust's standard library tells WASI 0.2 success or failure only: any other code than 0 is 1. What says its code is heard.
 #[tokio::test]
 pub(crate) async fn exit_code_is_the_programs() -> Result<()> {
     let person = Person::new().await?;
@@ -76,7 +76,15 @@ pub(crate) async fn exit_code_is_the_programs() -> Result<()> {
     check(&["--", "0"], 0).await?;
     check(&["--", "1"], 1).await?;
     // Its main returns an error, which it prints by itself.
-    check(&[], 1).await
+    check(&[], 1).await?;
+
+    let module = r#"(module
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (func (export "_start") (call $exit (i32.const 42))))"#;
+    person.file("42.wasm", wat::parse_str(module)?)?;
+    assert_eq!(person.types(&["run", "42.wasm"]).await?.code, Some(42));
+    Ok(())
 }
 
 /// Everything that isn't the program's own doing has a code that says so, and a message.
@@ -93,7 +101,7 @@ async fn what_is_not_the_programs_doing_has_other_codes() -> Result<()> {
     check(&["missing.wasm"], 125, "ReadFailed").await?;
     check(&["nothing"], 125, "UnknownSource").await?;
     check(&[&cat, "--dir", "missing"], 125, "ReadFailed").await?;
-    check(&[&addition, "--", "a"], 126, "NotACommand").await?;
+    check(&[&addition, "--", "a"], 126, "NotAProgram").await?;
     person.file("text.wasm", "hello")?;
     check(&["text.wasm"], 126, "NotWasm").await?;
     let ended = person.types(&["run", &spins, "--timeout", "300ms"]).await?;

@@ -128,8 +128,8 @@ struct Shared {
 }
 
 impl Prepared {
-    /// Serves HTTP on the engine's threads until it's cancelled or its deadline, which is no failure, and until requests that were under way
-    /// then have ended or had their time to. Dropping the future ends it at once.
+    /// Serves HTTP on the engine's threads until it's cancelled, which is no failure, or its deadline; and then until requests that are under way
+    /// have ended or had their time to. Dropping the future ends it at once.
     pub async fn serve(&self, service: Service) -> Outcome<Served> {
         self.drive(run(self.clone(), service)).await
     }
@@ -145,7 +145,7 @@ async fn run(prepared: Prepared, service: Service) -> Outcome<Served> {
     let result = tokio::select! {
         biased;
         () = cancel.cancelled() => Ok(()),
-        () = tokio::time::sleep(deadline) => Ok(()),
+        () = tokio::time::sleep(deadline) => Err(InvokeError::DeadlineExceeded { deadline }),
         failure = listen(&shared, service.listener) => Err(failure),
     };
     // The listener is closed by now, and no connection takes another request.
