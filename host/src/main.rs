@@ -9,9 +9,9 @@ use std::{
 use clap::Parser;
 use propeller_host::{
     engine::compile_child,
-    proplet::{Ended, Flags, LogFormat, Machine, Proplet, Settings, signals},
+    proplet::{Ended, Flags, LogFormat, Machine, Proplet, Settings, Telemetry, TelemetryError, signals},
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, filter::FilterExt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// A setting is wrong, as with every other program.
 const USAGE: u8 = 2;
@@ -29,11 +29,21 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    set_up_logs(settings.log_format);
+    // It fails only if there is one already, and nobody else is here to install one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let telemetry = match set_up(&settings) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("proplet: {:#}", anyhow::Error::from(error));
+            return ExitCode::from(USAGE);
+        }
+    };
     for variable in Flags::unknown_variables(env::vars_os().map(|(name, _)| name)) {
         tracing::warn!(variable, "this environment variable sets nothing: is it misspelt?");
     }
-    match run(settings) {
+    let ended = run(settings);
+    telemetry.flush();
+    match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::Forced) => ExitCode::from(FORCED),
         Err(error) => {
@@ -44,8 +54,6 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: Settings) -> anyhow::Result<Ended> {
-    // It fails only if there is one already, and nobody else is here to install one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new()?;
     let ended = runtime.block_on(async {
         let signals = signals()?;
@@ -56,13 +64,16 @@ fn run(settings: Settings) -> anyhow::Result<Ended> {
     ended
 }
 
-fn set_up_logs(format: LogFormat) {
+/// Logs, and traces if they are wanted.
+fn set_up(settings: &Settings) -> Result<Telemetry, TelemetryError> {
+    let telemetry = Telemetry::new(settings)?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    match format {
-        LogFormat::Text => logs.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => logs.json().init(),
-    }
+    let logs = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let logs = match settings.log_format {
+        LogFormat::Text => logs.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => logs.json().boxed(),
+    };
+    let logs = logs.with_filter(filter.and(Telemetry::not_spans()));
+    tracing_subscriber::registry().with(telemetry.layer()).with(logs).init();
+    Ok(telemetry)
 }

@@ -32,3 +32,5 @@ pub const START_TOO_LARGE: &str = "StartTooLarge";
 pub const INVALID_SPEC: &str = "InvalidSpec";
 /// `Finished`: the proplet was restarted while the attempt ran.
 pub const INTERRUPTED: &str = "Interrupted";
+/// `Finished`: somebody ended the attempt.
+pub const CANCELLED: &str = "Cancelled";

@@ -35,6 +35,7 @@ impl Proplet {
             idle: false,
         });
         self.parts.keeper.ask(Request::Drain);
+        self.parts.supervisor.interrupt_services();
         self.ask_inventory(Qos::AtLeastOnce);
     }
 

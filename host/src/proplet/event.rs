@@ -1,9 +1,8 @@
 //! Everything that can happen to a proplet.
 
 use propeller_bus as bus;
-use propeller_protocol::{AttemptRef, Outcome};
-
-use super::keeper::Answer;
+use propeller_delivery::ledger;
+use super::{keeper::Answer, logs::Batch, supervisor::News, vitals::Question};
 
 /// One thing that happened. The loop does each without waiting for anything.
 #[derive(Debug)]
@@ -12,8 +11,14 @@ pub enum Event {
     Bus(bus::Event),
     /// The keeper has decided, and what it decided is durable.
     Answer(Answer),
-    /// A run is over.
-    Ended(AttemptRef, Outcome),
+    /// A start was held against the policy.
+    Checked(ledger::Event),
+    /// Something became of an attempt.
+    News(News),
+    /// A task wrote lines.
+    Lines(Batch),
+    /// Somebody wants to know how the proplet is.
+    Question(Question),
     /// It's time for a sign of life.
     Heartbeat,
     /// It's time to tell again what wasn't acknowledged.

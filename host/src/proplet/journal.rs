@@ -12,7 +12,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use propeller_delivery::ledger::{Entry, Ledger, Record};
+use propeller_delivery::ledger::{Entry, Ledger, Record, Terms};
 use propeller_protocol::JournalId;
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, WriteTransaction,
@@ -25,7 +25,8 @@ const META: TableDefinition<&str, &str> = TableDefinition::new("meta");
 const ID: &str = "id";
 const HEARD: &str = "heard";
 
-const FILE: &str = "journal.redb";
+/// Its name in the state directory.
+pub(super) const FILE: &str = "journal.redb";
 /// A new journal gets its name when it's complete, so a file of that name that isn't a journal is a damaged one, also if it is empty.
 const UNFINISHED: &str = "journal.redb.new";
 
@@ -81,8 +82,8 @@ pub enum JournalError {
 }
 
 impl Journal {
-    /// Opens the journal in `directory`, or makes both, and reads the ledger that its records make. `capacity` is the ledger's.
-    pub fn open(directory: &Path, capacity: u32) -> Result<(Self, Ledger), JournalError> {
+    /// Opens the journal in `directory`, or makes both, and reads the ledger that its records make.
+    pub fn open(directory: &Path, terms: Terms) -> Result<(Self, Ledger), JournalError> {
         make_private(directory).map_err(|source| JournalError::Directory {
             path: directory.to_owned(),
             source,
@@ -95,7 +96,7 @@ impl Journal {
             database: Some(open(&path)?),
             path,
         };
-        let ledger = journal.read(capacity)?;
+        let ledger = journal.read(terms)?;
         Ok((journal, ledger))
     }
 
@@ -110,7 +111,7 @@ impl Journal {
         Ok(())
     }
 
-    fn read(&self, capacity: u32) -> Result<Ledger, JournalError> {
+    fn read(&self, terms: Terms) -> Result<Ledger, JournalError> {
         let damaged = |problem: String| JournalError::Damaged {
             path: self.path.clone(),
             problem,
@@ -123,7 +124,7 @@ impl Journal {
             error => self.failed("read")(error),
         })?;
         let id = id.and_then(|id| id.parse::<JournalId>().ok());
-        let mut ledger = Ledger::new(id.ok_or_else(|| damaged("it has no identity".to_owned()))?, capacity);
+        let mut ledger = Ledger::new(id.ok_or_else(|| damaged("it has no identity".to_owned()))?, terms);
         if let Some(heard) = heard {
             let heard: Timestamp = heard.parse().map_err(|_| damaged(format!("`{heard}` is not a time")))?;
             ledger.apply(Record::Heard(heard));

@@ -17,8 +17,8 @@ mod tests;
 
 use std::{collections::BTreeSet, io, thread};
 
-use propeller_delivery::ledger::{Action, Entry, Event, Key, Ledger, Record, Step};
-use propeller_protocol::{AttemptRef, Held, HeldState, JournalId, Refusal, Rejection, Stage};
+use propeller_delivery::ledger::{Action, Event, Key, Ledger, Record, Step};
+use propeller_protocol::{AttemptRef, Held, HeldState, JournalId, Refusal, Rejection, Stage, Start};
 use tokio::sync::mpsc;
 
 use super::{
@@ -36,7 +36,7 @@ pub enum Request {
     Event(Event),
     /// What is held?
     Inventory,
-    /// Accept nothing new from now on.
+    /// Accept nothing new from now on, and give back what waits for room.
     Drain,
 }
 
@@ -52,16 +52,23 @@ pub enum Answer {
 /// What is held at one moment.
 #[derive(Debug)]
 pub struct Inventory {
-    /// Every attempt that runs or isn't acknowledged.
+    /// Every attempt that waits, runs or isn't acknowledged.
     pub held: Vec<Held>,
     /// Whether no start is accepted.
     pub draining: bool,
+    /// Whether the disk has everything that was decided. While it hasn't, starts are refused.
+    pub durable: bool,
 }
 
 impl Inventory {
-    /// Whether nothing runs.
+    /// Whether nothing waits or runs.
     pub fn is_idle(&self) -> bool {
-        self.held.iter().all(|held| held.state != HeldState::Running)
+        self.held.iter().all(|held| held.state == HeldState::Finished)
+    }
+
+    /// How many are in that state.
+    pub fn count(&self, state: HeldState) -> usize {
+        self.held.iter().filter(|held| held.state == state).count()
     }
 }
 
@@ -113,11 +120,9 @@ impl Keeper {
         self.unanswered
     }
 
-    /// Asks. Every request but [`Request::Drain`] is answered.
+    /// Asks. Every request is answered.
     pub fn ask(&mut self, request: Request) {
-        if !matches!(request, Request::Drain) {
-            self.unanswered += 1;
-        }
+        self.unanswered += 1;
         // If the thread is gone, `answer` says so.
         let _ = self.requests.send(request);
     }
@@ -170,7 +175,7 @@ impl<C: FnMut(&[Record]) -> Result<(), JournalError>> Desk<C> {
     }
 
     fn answer(&mut self, requests: impl Iterator<Item = Request>) -> Vec<Answer> {
-        let mut answers: Vec<_> = requests.filter_map(|request| self.decide(request)).collect();
+        let mut answers: Vec<_> = requests.map(|request| self.decide(request)).collect();
         if !self.owed.is_empty() {
             match (self.commit)(&self.owed) {
                 Ok(()) => self.owed.clear(),
@@ -180,29 +185,33 @@ impl<C: FnMut(&[Record]) -> Result<(), JournalError>> Desk<C> {
         answers
     }
 
-    fn decide(&mut self, request: Request) -> Option<Answer> {
+    fn decide(&mut self, request: Request) -> Answer {
         match request {
-            Request::Event(event) => {
-                let Step { records, actions } = self.ledger.decide(event);
-                for record in records {
-                    self.ledger.apply(record.clone());
-                    self.owed.push(record);
-                }
-                Some(Answer::Actions(actions))
-            }
-            Request::Inventory => Some(Answer::Inventory(Inventory {
-                held: self.ledger.inventory(),
-                draining: self.ledger.is_draining(),
-            })),
+            Request::Event(event) => Answer::Actions(self.step(event)),
             Request::Drain => {
                 self.ledger.drain();
-                None
+                Answer::Actions(self.step(Event::Drain))
             }
+            Request::Inventory => Answer::Inventory(Inventory {
+                held: self.ledger.inventory(),
+                draining: self.ledger.is_draining(),
+                durable: true,
+            }),
         }
     }
 
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        let Step { records, actions } = self.ledger.decide(event);
+        for record in records {
+            self.ledger.apply(record.clone());
+            self.owed.push(record);
+        }
+        actions
+    }
+
     /// The commit failed. What it would have accepted gets a tombstone instead, so that the same start isn't accepted after all when it
-    /// arrives again: to the control plane a refusal is final.
+    /// arrives again: to the control plane a refusal is final. A start is handed over once, when it is accepted, so what is still in an
+    /// action was accepted just now.
     fn refuse_accepted(&mut self, answers: &mut [Answer], error: &JournalError) {
         let message = chain(error);
         tracing::error!(error = message, "starts are refused until the journal can be written");
@@ -214,38 +223,40 @@ impl<C: FnMut(&[Record]) -> Result<(), JournalError>> Desk<C> {
         for answer in answers {
             match answer {
                 Answer::Actions(actions) => {
-                    for start in actions.extract_if(.., |action| matches!(action, Action::Run(_))) {
-                        refused.extend(self.bury(start, &rejection));
+                    for start in take_starts(actions) {
+                        refused.insert(key(&start.attempt));
+                        actions.extend(self.step(Event::Unwritten(start, rejection.clone())));
                     }
                     answer_again(actions, &refused, &rejection);
                 }
-                Answer::Inventory(inventory) => inventory.held.retain(|held| !refused.contains(&key(&held.attempt))),
+                Answer::Inventory(inventory) => {
+                    inventory.held.retain(|held| !refused.contains(&key(&held.attempt)));
+                    inventory.durable = false;
+                }
             }
         }
     }
-
-    fn bury(&mut self, action: Action, rejection: &Rejection) -> Option<Key> {
-        let Action::Run(start) = action else { return None };
-        let tombstone = Entry::Tombstone {
-            made: start.issued_at,
-            rejection: Some(rejection.clone()),
-        };
-        let key = key(&start.attempt);
-        let record = Record::Put(key.clone(), Box::new(tombstone));
-        self.ledger.apply(record.clone());
-        self.owed.push(record);
-        Some(key)
-    }
 }
 
+fn take_starts(actions: &mut Vec<Action>) -> Vec<Box<Start>> {
+    let has_start = |action: &mut Action| matches!(action, Action::Run(_) | Action::Wait(_));
+    let taken = actions.extract_if(.., has_start);
+    taken
+        .filter_map(|action| match action {
+            Action::Run(start) | Action::Wait(start) => Some(start),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whatever was to be told of what is refused now: that it is.
 fn answer_again(actions: &mut [Action], refused: &BTreeSet<Key>, rejection: &Rejection) {
     for action in actions {
-        if let Action::Report(holding, stage @ Stage::Accepted) = action
+        if let Action::Ended(holding, _) | Action::Report(holding, _) = action
             && refused.contains(&key(&holding.attempt))
         {
-            *stage = Stage::Rejected {
-                rejection: rejection.clone(),
-            };
+            let rejection = rejection.clone();
+            *action = Action::Report(holding.clone(), Stage::Rejected { rejection });
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The proplet: a session with the broker, a ledger that decides, a supervisor that runs.
 //!
 //! ```text
-//!  broker ◄──► bus ──► Inbound ──► keeper: ledger + journal      a thread: decides, makes durable, answers
-//!                ▲                    │ run, cancel, report
+//!  broker ◄──► bus ──► Inbound ──► Gate ──► keeper: ledger + journal      a thread: decides, makes durable, answers
+//!                ▲                    │ run, wait, cancel, report
 //!                └── Voice ◄──────────┼──► Supervisor ──► artifact client, engine
-//!                                     ▲        │ ended
-//!                                     └────────┘
+//!                                     ▲        │ started, ended, lines
+//!                                     ├────────┘
+//!                                     └──────── Doctor ◄── /healthz, /readyz
 //! ```
 //!
 //! [`Proplet`] is the loop in the middle. It only moves messages: what takes time (a disk, a download, a compilation, a guest, a broker
@@ -18,21 +19,27 @@ mod chain;
 mod config;
 mod ending;
 mod event;
-mod figures;
+mod gate;
+mod http;
 mod inbound;
 mod journal;
 mod keeper;
 mod limits;
+mod logs;
 mod machine;
+mod metrics;
 mod outcome;
 mod run;
 mod signals;
 mod start;
 mod supervisor;
+mod telemetry;
+mod vitals;
 mod voice;
 
-pub use config::{Flags, LogFormat, Machine, Mqtt, Settings, SettingsError, TaskSettings};
+pub use config::{EngineSettings, Flags, LogFormat, Machine, Mqtt, ServiceSettings, Settings, SettingsError, TaskSettings};
 pub use journal::JournalError;
 pub use run::{Broken, Ended, Proplet};
 pub use signals::signals;
 pub use start::StartError;
+pub use telemetry::{Telemetry, TelemetryError};

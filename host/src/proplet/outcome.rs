@@ -1,17 +1,19 @@
 //! From how a run ended to what is reported of it.
 
+use std::{io, net::SocketAddr};
+
 use propeller_artifact as artifact;
 use propeller_delivery::reason;
 use propeller_protocol::{Failure, Outcome, Usage};
 use propeller_types::InvalidFunctionRef;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinError;
 
 use super::{
     chain::{chain, clip},
     limits::Limits,
 };
-use crate::engine::{self, Figures, InvokeError, PrepareError, Returned};
+use crate::engine::{self, Exit, Figures, InvokeError, PrepareError, Refused, Returned};
 
 /// Why an attempt is ended before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +33,20 @@ pub enum RunError {
     /// The start's function isn't a function's name.
     #[error(transparent)]
     Function(#[from] InvalidFunctionRef),
-    /// The start asks for something else than a call.
-    #[error("this proplet only calls functions yet")]
-    NotACall,
+    /// A grant can't be had any more.
+    #[error(transparent)]
+    Grant(#[from] Refused),
+    /// The service's address can't be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program says that it failed.
+    #[error("the program exited with code {0}")]
+    Exited(i32),
     /// The component couldn't be fetched.
     #[error(transparent)]
     Fetch(#[from] artifact::Error),
@@ -73,6 +86,20 @@ impl From<engine::Outcome<Returned>> for Run {
     }
 }
 
+impl From<engine::Outcome<Exit>> for Run {
+    fn from(outcome: engine::Outcome<Exit>) -> Self {
+        let result = match outcome.result {
+            Ok(Exit { code: 0 }) => Ok(None),
+            Ok(Exit { code }) => Err(RunError::Exited(code)),
+            Err(error) => Err(RunError::Invoke(error)),
+        };
+        Self {
+            result,
+            figures: outcome.figures,
+        }
+    }
+}
+
 impl Run {
     /// A run in which nothing was called.
     pub fn failed(error: impl Into<RunError>) -> Self {
@@ -101,10 +128,51 @@ pub fn outcome(run: Run, limits: &Limits, why: Option<Why>) -> Outcome {
     }
 }
 
+/// What to report of an attempt whose deadline passed before there was room for it.
+pub fn overdue(limits: &Limits) -> Outcome {
+    let message = format!("the deadline passed while the task waited for room: {}", limits.about_deadline());
+    let failure = Failure {
+        reason: reason::DEADLINE_EXCEEDED.to_owned(),
+        message,
+        error: None,
+    };
+    Outcome::Failed {
+        failure,
+        usage: Usage::default(),
+    }
+}
+
+impl RunError {
+    /// A stable label. Who ended it isn't known here: see [`outcome`].
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Stopped => reason::CANCELLED,
+            Self::Late => reason::DEADLINE_EXCEEDED,
+            Self::Image(_) => "InvalidReference",
+            Self::Function(_) => "InvalidFunction",
+            Self::Grant(error) => error.reason(),
+            Self::Listen { .. } => "ListenFailed",
+            Self::Exited(_) => "Exited",
+            Self::Fetch(error) => error.reason(),
+            Self::Prepare(error) => error.reason(),
+            Self::Invoke(error) => error.reason(),
+            Self::Died(_) => "HostFailure",
+        }
+    }
+}
+
 fn failure(error: RunError, limits: &Limits, why: Option<Why>) -> Failure {
-    let (reason, message) = explain(&error, limits, why);
+    let stopped = matches!(error, RunError::Stopped | RunError::Invoke(InvokeError::Cancelled));
+    let (reason, message) = match why {
+        Some(Why::Interrupted) if stopped => (
+            reason::INTERRUPTED,
+            "the proplet was shut down while the task ran".to_owned(),
+        ),
+        _ => (error.reason(), explain(&error, limits)),
+    };
     let value = match error {
         RunError::Invoke(InvokeError::ErrResult { value }) => value,
+        RunError::Exited(code) => Some(json!({"exitCode": code})),
         _ => None,
     };
     Failure {
@@ -114,35 +182,19 @@ fn failure(error: RunError, limits: &Limits, why: Option<Why>) -> Failure {
     }
 }
 
-/// A stable label, and words for people. Where the proplet's own settings decide, the words say so, which the engine can't.
-fn explain(error: &RunError, limits: &Limits, why: Option<Why>) -> (&'static str, String) {
+/// Words for people. Where the proplet's own settings decide, the words say so, which the engine can't.
+fn explain(error: &RunError, limits: &Limits) -> String {
     match error {
-        RunError::Stopped | RunError::Invoke(InvokeError::Cancelled) => match why {
-            Some(Why::Interrupted) => (
-                reason::INTERRUPTED,
-                "the proplet was shut down while the task ran".to_owned(),
-            ),
-            _ => ("Cancelled", "the task was cancelled".to_owned()),
-        },
-        RunError::Late => (
-            reason::DEADLINE_EXCEEDED,
-            format!("{error}: {}", limits.about_deadline()),
-        ),
-        RunError::Invoke(InvokeError::DeadlineExceeded { .. }) => (
-            reason::DEADLINE_EXCEEDED,
-            format!("the call did not end in time: {}", limits.about_deadline()),
-        ),
-        RunError::Invoke(InvokeError::OutOfMemory { .. }) => ("OutOfMemory", limits.about_memory()),
+        RunError::Stopped | RunError::Invoke(InvokeError::Cancelled) => "the task was cancelled".to_owned(),
+        RunError::Late => format!("{error}: {}", limits.about_deadline()),
+        RunError::Invoke(InvokeError::DeadlineExceeded { .. }) => {
+            format!("it did not end in time: {}", limits.about_deadline())
+        }
+        RunError::Invoke(InvokeError::OutOfMemory { .. }) => limits.about_memory(),
         RunError::Invoke(InvokeError::Trap { message, backtrace }) => {
             let lines: Vec<&str> = [message].into_iter().chain(backtrace).map(String::as_str).collect();
-            ("Trap", lines.join("\n"))
+            lines.join("\n")
         }
-        RunError::Invoke(error) => (error.reason(), chain(error)),
-        RunError::Image(error) => ("InvalidReference", chain(error)),
-        RunError::NotACall => ("Unsupported", chain(error)),
-        RunError::Function(error) => ("InvalidFunction", chain(error)),
-        RunError::Fetch(error) => (error.reason(), chain(error)),
-        RunError::Prepare(error) => (error.reason(), chain(error)),
-        RunError::Died(_) => ("HostFailure", chain(error)),
+        error => chain(error),
     }
 }

@@ -3,11 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use propeller_bus::{self as bus, Events, Publisher, Qos};
-use propeller_delivery::{
-    self as delivery,
-    ledger::{Action, Holding},
-};
-use propeller_protocol::{AttemptRef, Outcome, Stage};
+use propeller_delivery::ledger::{self, Action, Holding};
+use propeller_protocol::{HeldState, Outcome, Stage, Start};
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval},
@@ -16,10 +13,13 @@ use tokio::{
 use super::{
     ending::Ending,
     event::Event,
-    figures::Figures,
+    gate::Gate,
     inbound::{Heard, Inbound},
     keeper::{Answer, Inventory, Keeper, Request},
-    supervisor::Supervisor,
+    logs::Batch,
+    metrics::Metrics,
+    supervisor::{News, Supervisor},
+    vitals::{Pulse, Question},
     voice::{Profile, Voice},
 };
 
@@ -33,8 +33,9 @@ const UNANSWERED: usize = 1024;
 /// A running proplet.
 pub struct Proplet {
     pub(super) parts: Parts,
-    figures: Figures,
     pub(super) connected: bool,
+    /// Whether the journal could be written the last time.
+    durable: bool,
     /// With which quality the inventories that the keeper was asked for are to be told.
     asked: VecDeque<Qos>,
     pub(super) ending: Option<Ending>,
@@ -50,9 +51,15 @@ pub(super) struct Parts {
     pub(super) keeper: Keeper,
     pub(super) supervisor: Supervisor,
     pub(super) inbound: Inbound,
+    pub(super) gate: Gate,
     pub(super) voice: Voice,
     pub(super) profile: Profile,
     pub(super) drain: Duration,
+    pub(super) metrics: Metrics,
+    /// What tasks write.
+    pub(super) lines: mpsc::Receiver<Batch>,
+    /// From whoever wants to know how the proplet is.
+    pub(super) questions: mpsc::Receiver<Question>,
 }
 
 /// How a proplet ended.
@@ -75,8 +82,8 @@ impl Proplet {
         Self {
             heartbeat: every(parts.profile.heartbeat),
             parts,
-            figures: Figures::new(),
             connected: false,
+            durable: true,
             asked: VecDeque::new(),
             ending: None,
             repeat: every(REPEAT),
@@ -104,6 +111,9 @@ impl Proplet {
             events,
             keeper,
             supervisor,
+            gate,
+            lines,
+            questions,
             ..
         } = &mut self.parts;
         let has_room = keeper.unanswered() < UNANSWERED;
@@ -111,7 +121,10 @@ impl Proplet {
         tokio::select! {
             event = events.next(), if has_room => event.map_or(Event::Broken("the MQTT session ended"), Event::Bus),
             answer = keeper.answer() => answer.map_or(Event::Broken("the journal's thread died"), Event::Answer),
-            Some((attempt, outcome)) = supervisor.ended() => Event::Ended(attempt, outcome),
+            Some(event) = gate.checked() => Event::Checked(event),
+            news = supervisor.news() => Event::News(news),
+            Some(batch) = lines.recv() => Event::Lines(batch),
+            Some(question) = questions.recv() => Event::Question(question),
             _ = self.heartbeat.tick() => Event::Heartbeat,
             _ = self.repeat.tick() => Event::Repeat,
             _ = self.metrics.tick() => Event::Metrics,
@@ -125,7 +138,10 @@ impl Proplet {
             Event::Bus(event) => self.bus(event),
             Event::Answer(Answer::Actions(actions)) => actions.into_iter().for_each(|action| self.act(action)),
             Event::Answer(Answer::Inventory(inventory)) => self.tell_presence(inventory),
-            Event::Ended(attempt, outcome) => self.ended(attempt, outcome),
+            Event::Checked(event) => self.ask(event),
+            Event::News(news) => self.news(news),
+            Event::Lines(batch) => self.tell_lines(batch),
+            Event::Question(question) => self.answer(question),
             Event::Heartbeat => self.ask_inventory(Qos::AtMostOnce),
             Event::Repeat => self.repeat(),
             Event::Metrics => self.tell_figures(),
@@ -139,20 +155,32 @@ impl Proplet {
         match event {
             bus::Event::Connected { .. } => {
                 self.connected = true;
+                self.parts.metrics.connected(true);
                 // The first presence must arrive: a control plane that is new, or lost its state, starts nothing before it.
                 self.ask_inventory(Qos::AtLeastOnce);
-                self.ask(delivery::ledger::Event::Repeat);
+                self.ask(ledger::Event::Repeat);
                 self.tell_figures();
                 self.heartbeat.reset();
                 self.repeat.reset();
             }
-            bus::Event::Disconnected { .. } | bus::Event::TakenOver => self.connected = false,
+            bus::Event::Disconnected { .. } | bus::Event::TakenOver => {
+                self.connected = false;
+                self.parts.metrics.connected(false);
+            }
             // The session tells the log, and goes on trying.
             bus::Event::Refused { .. } => {}
             bus::Event::Message { topic, payload, .. } => match self.parts.inbound.read(&topic, &payload) {
+                Heard::Event(ledger::Event::Start(start)) => {
+                    if let Some(event) = self.parts.gate.pass(start) {
+                        self.ask(event);
+                    }
+                }
                 Heard::Event(event) => self.ask(event),
-                Heard::Malformed(holding, rejection) => self.report(holding, Stage::Rejected { rejection }),
-                Heard::Undecodable => {}
+                Heard::Malformed(holding, rejection) => {
+                    self.parts.metrics.undecodable();
+                    self.report(holding, Stage::Rejected { rejection });
+                }
+                Heard::Undecodable => self.parts.metrics.undecodable(),
             },
         }
     }
@@ -160,32 +188,52 @@ impl Proplet {
     fn act(&mut self, action: Action) {
         match action {
             Action::Run(start) => {
-                let (task, attempt, component) = (&start.attempt.task, start.attempt.attempt, &start.component);
-                tracing::info!(%task, attempt, %component, work = %start.work, "accepted");
-                self.figures.accepted();
-                self.parts.supervisor.run(*start);
+                self.note_accept(&start, "accepted");
+                self.parts.supervisor.run(start);
             }
+            Action::Wait(start) => {
+                self.note_accept(&start, "accepted, and waits for room");
+                self.parts.supervisor.wait(start);
+            }
+            Action::Proceed(attempt) => self.parts.supervisor.proceed(&attempt),
             Action::Cancel(attempt) => self.parts.supervisor.cancel(&attempt),
+            Action::Ended(holding, outcome) => {
+                self.note_end(&holding, &outcome);
+                self.report(holding, Stage::Finished { outcome });
+            }
             Action::Report(holding, stage) => self.report(holding, stage),
         }
     }
 
-    fn ended(&mut self, attempt: AttemptRef, outcome: Outcome) {
-        let (task, number) = (&attempt.task, attempt.attempt);
-        match &outcome {
-            Outcome::Completed { usage, .. } => {
-                tracing::info!(%task, attempt = number, millis = usage.wall_millis, "completed");
-            }
-            Outcome::Failed { failure, usage } => {
-                let (reason, detail) = (&failure.reason, &failure.message);
-                tracing::info!(%task, attempt = number, millis = usage.wall_millis, reason, detail, "failed");
-            }
+    fn note_accept(&self, start: &Start, what: &str) {
+        let (task, attempt, component) = (&start.attempt.task, start.attempt.attempt, &start.component);
+        tracing::info!(%task, attempt, %component, work = %start.work, "{what}");
+        self.parts.metrics.accepted();
+    }
+
+    fn news(&mut self, news: News) {
+        match news {
+            News::Started(attempt, started) => self.ask(ledger::Event::Started(attempt, started)),
+            News::Overdue(attempt, outcome) => self.ask(ledger::Event::Overdue(attempt, outcome)),
+            News::Ended(attempt, outcome) => self.ask(ledger::Event::Ended(attempt, outcome)),
         }
-        self.figures.ended(&outcome);
-        self.ask(delivery::ledger::Event::Ended(attempt, outcome));
         if self.ending.is_some() {
             self.ask_inventory(Qos::AtMostOnce);
         }
+    }
+
+    fn note_end(&self, holding: &Holding, outcome: &Outcome) {
+        let (task, attempt) = (&holding.attempt.task, holding.attempt.attempt);
+        match outcome {
+            Outcome::Completed { usage, .. } => {
+                tracing::info!(%task, attempt, millis = usage.wall_millis, "completed");
+            }
+            Outcome::Failed { failure, usage } => {
+                let (reason, detail) = (&failure.reason, &failure.message);
+                tracing::info!(%task, attempt, millis = usage.wall_millis, reason, detail, "failed");
+            }
+        }
+        self.parts.metrics.ended(outcome);
     }
 
     /// While the broker is away, and when the outbox is full, what will be told again anyway is not queued: however long that lasts, the
@@ -195,7 +243,7 @@ impl Proplet {
             Stage::Rejected { rejection } => {
                 let (task, attempt, reason) = (&holding.attempt.task, holding.attempt.attempt, rejection.reason);
                 tracing::info!(%task, attempt, ?reason, detail = rejection.message, "rejected");
-                self.figures.rejected();
+                self.parts.metrics.rejected(reason);
             }
             _ if !self.connected => return,
             _ => {}
@@ -208,11 +256,11 @@ impl Proplet {
 
     fn repeat(&mut self) {
         if self.connected && self.parts.publisher.is_empty() {
-            self.ask(delivery::ledger::Event::Repeat);
+            self.ask(ledger::Event::Repeat);
         }
     }
 
-    fn ask(&mut self, event: delivery::ledger::Event) {
+    fn ask(&mut self, event: ledger::Event) {
         self.parts.keeper.ask(Request::Event(event));
     }
 
@@ -223,6 +271,9 @@ impl Proplet {
 
     fn tell_presence(&mut self, inventory: Inventory) {
         let qos = self.asked.pop_front().unwrap_or(Qos::AtMostOnce);
+        self.durable = inventory.durable;
+        let (running, queued) = (inventory.count(HeldState::Running), inventory.count(HeldState::Queued));
+        self.parts.metrics.held(running, queued);
         if let Some(ending) = &mut self.ending {
             // One that was asked for before the signal says nothing about starts that were accepted since.
             ending.idle = inventory.draining && inventory.is_idle();
@@ -248,16 +299,26 @@ impl Proplet {
     }
 
     fn tell_figures(&mut self) {
-        let Parts {
-            publisher,
-            voice,
-            inbound,
-            supervisor,
-            ..
-        } = &mut self.parts;
-        let figures = self.figures.by_name(supervisor.running(), inbound.undecodable());
+        let figures = self.parts.metrics.by_name();
         // Figures that are late are of no use to anybody.
-        let _ = publisher.offer(voice.metrics(figures));
+        let _ = self.parts.publisher.offer(self.parts.voice.metrics(figures));
+    }
+
+    /// Lines go as they come or not at all: the outbox is for results.
+    fn tell_lines(&mut self, batch: Batch) {
+        let lines = batch.lines.len();
+        let told = self.parts.publisher.offer(self.parts.voice.logs(batch));
+        self.parts.metrics.lines(lines, told);
+    }
+
+    fn answer(&self, question: Question) {
+        let pulse = Pulse {
+            connected: self.connected,
+            durable: self.durable,
+            draining: self.ending.is_some(),
+        };
+        // Who asked may have gone.
+        let _ = question.send(pulse);
     }
 }
 

@@ -1,24 +1,29 @@
 //! From settings to a proplet with all its parts.
 
-use std::time::Duration;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use propeller_artifact::{self as artifact, Client, ClientConfig};
 use propeller_bus::{self as bus, Options, TlsError};
 use propeller_protocol::{Boot, InvalidId, MAX_MESSAGE_BYTES};
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
     Proplet, Settings,
+    gate::{Gate, Rules},
+    http::{self, Told},
     inbound::Inbound,
-    journal::{Journal, JournalError},
+    journal::{self, Journal, JournalError},
     keeper::{self, Keeper},
-    machine,
+    logs, machine,
+    metrics::Metrics,
     run::Parts,
-    supervisor::Supervisor,
+    supervisor::{Supervisor, Workshop},
+    vitals::Doctor,
     voice::{Profile, Voice},
 };
-use crate::engine::{Engine, EngineConfig, EngineError};
+use crate::engine::{CacheConfig, Compiler, Engine, EngineConfig, EngineError, Means};
 
 /// A broker that is silent for twice as long is taken for gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -26,6 +31,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const SESSION_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The largest message, with room for its topic and headers.
 const MAX_PACKET_BYTES: u32 = MAX_MESSAGE_BYTES as u32 + 1024;
+
+/// Questions that wait for the loop. More than a few at once is somebody's mistake, and waits.
+const QUESTIONS: usize = 16;
 
 /// A proplet can't start.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +53,14 @@ pub enum StartError {
     /// The connection to the broker can't be set up.
     #[error(transparent)]
     Bus(#[from] TlsError),
+    /// Health and metrics can't be served there.
+    #[error("cannot serve health and metrics on {address} (http.address)")]
+    Http {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The process can't name itself.
     #[error("cannot make a boot id")]
     Boot(#[from] InvalidId),
@@ -54,7 +70,7 @@ impl Proplet {
     /// Opens the journal, starts the engine and the session with the broker. Nothing of it waits for the network. The program must have
     /// installed a rustls provider.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
-        let (journal, ledger) = Journal::open(&settings.state_dir, settings.capacity.tasks)?;
+        let (journal, ledger) = Journal::open(&settings.state_dir, settings.terms())?;
         let keeper = Keeper::start(journal, ledger)?;
         let artifacts = Client::new(ClientConfig {
             registries: settings.registries.clone(),
@@ -62,7 +78,31 @@ impl Proplet {
             max_component: settings.max_artifact,
             ..ClientConfig::new(settings.state_dir.join("artifacts"))
         })?;
-        let supervisor = Supervisor::new(Engine::new(EngineConfig::default())?, artifacts, settings.task);
+        let engine = Engine::new(engine_config(&settings))?;
+        let metrics = Metrics::default();
+        let rules = Arc::new(Rules {
+            policy: settings.policy.clone(),
+            means: Means::system(),
+        });
+        let (logs, lines) = mpsc::channel(logs::QUEUE);
+        let supervisor = Supervisor::new(Workshop {
+            engine: engine.clone(),
+            artifacts,
+            settings: settings.task,
+            service: settings.service.clone(),
+            rules: Arc::clone(&rules),
+            logs,
+            metrics: metrics.clone(),
+        });
+        let (asked, questions) = mpsc::channel(QUESTIONS);
+        if let Some(address) = settings.http {
+            let told = Told {
+                doctor: Doctor::new(asked, engine),
+                metrics: metrics.clone(),
+                journal: settings.state_dir.join(journal::FILE),
+            };
+            listen(address, told)?;
+        }
         let boot: Boot = Uuid::new_v4().to_string().parse()?;
         tracing::info!(
             id = %settings.id,
@@ -85,12 +125,45 @@ impl Proplet {
             events,
             keeper,
             supervisor,
+            gate: Gate::new(rules),
             inbound,
             voice,
             drain: settings.drain,
+            metrics,
+            lines,
+            questions,
             profile: profile(settings),
         }))
     }
+}
+
+fn engine_config(settings: &Settings) -> EngineConfig {
+    let default = EngineConfig::default();
+    EngineConfig {
+        guest_threads: settings.engine.guest_threads.unwrap_or(default.guest_threads),
+        cache: Some(CacheConfig {
+            directory: settings.state_dir.join("compiled"),
+            max_bytes: settings.engine.cache_size,
+        }),
+        compiler: Compiler::this_program(settings.engine.compile),
+        ..default
+    }
+}
+
+/// Serves until the process ends.
+fn listen(address: SocketAddr, told: Told) -> Result<(), StartError> {
+    let failed = |source| StartError::Http { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!("health and metrics are served at http://{address}");
+    tokio::spawn(async move {
+        if let Err(error) = http::serve(listener, told).await {
+            tracing::error!(%error, "health and metrics are not served any more");
+        }
+    });
+    Ok(())
 }
 
 fn options(settings: &Settings, voice: &Voice, inbound: &Inbound) -> Options {

@@ -7,10 +7,10 @@ use propeller_api::{Capacity, HostInfo, Labels, PropletId};
 use propeller_bus::{Publication, Qos};
 use propeller_delivery::ledger::Holding;
 use propeller_protocol::{
-    Alive, Base, Boot, Channel, JournalId, Message, Metrics, Presence, Report, Sender, Stage, encode,
+    Alive, Base, Boot, Channel, JournalId, Logs, Message, Metrics, Presence, Report, Sender, Stage, encode,
 };
 
-use super::keeper::Inventory;
+use super::{keeper::Inventory, logs::Batch};
 
 /// Who speaks, and how far its count is.
 #[derive(Debug)]
@@ -105,6 +105,22 @@ impl Voice {
             stage,
         };
         self.publication(Channel::Results, &report, Qos::AtLeastOnce)
+    }
+
+    /// Lines that a task wrote.
+    pub fn logs(&mut self, batch: Batch) -> Publication {
+        let Batch {
+            attempt,
+            stream,
+            lines,
+        } = batch;
+        let logs = Logs {
+            sender: self.next(),
+            attempt,
+            stream,
+            lines,
+        };
+        self.publication(Channel::Logs, &logs, Qos::AtMostOnce)
     }
 
     /// Figures of the process.

@@ -1,25 +1,37 @@
 //! The proplet's machine: what it holds, and what it answers.
 //!
 //! ```text
-//!  start ──► Running ──run ends──► Finished ──ack──► Tombstone
-//!    └──► (rejected) Tombstone ◄── stop, before any start
+//!            room            room         run ends
+//!  start ──┬─────► Running ◄────── Queued ────────► Finished ──ack──► Tombstone
+//!          │          └──── ends ────────────────────►  ▲                ▲
+//!          ├─ no room ─────────────► Queued ── stop ────┘                │
+//!          └─ refused ───────────────────────────────────────────────────┘
 //! ```
 //!
 //! A ledger is the fold of its records, and nothing else changes it: [`Ledger::decide`] says what happens on an event, the shell makes the
 //! records durable, then [`Ledger::apply`] takes them in and the actions are performed. So what is in memory is always what a restart would
 //! find on disk.
+//!
+//! What runs at once is bounded by count and by memory, and what waits for room by count. Those that wait run in the order in which they
+//! came: a large one at the head isn't overtaken by smaller ones behind it, or it could wait for ever. What ran and what waited when the
+//! process ended was interrupted. That something waited is not kept over a restart on purpose: the control plane hears of it at once, may
+//! place it anew, and no order of crashes and failed writes can run what was reported as ended.
 
+mod admit;
 mod decide;
+mod draft;
+mod entries;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
+use propeller_api::{Capacity, Memory};
 use propeller_protocol::{
     Ack, AttemptRef, ControllerId, Held, HeldState, JournalId, Outcome, Rejection, Stage, Start, Stop,
 };
 use serde::{Deserialize, Serialize};
+
+use entries::Entries;
 
 /// The longest window that a start may ask for, in seconds. Tombstones are kept for as long, on the control plane's clock.
 pub const MAX_WINDOW_SECONDS: u32 = 3600;
@@ -31,19 +43,51 @@ pub type Key = (String, u32);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ledger {
     journal: JournalId,
-    capacity: u32,
+    terms: Terms,
     draining: bool,
     /// The newest time that a control plane told. Starts are judged by it: a proplet's own clock may be anything.
     heard: Option<Timestamp>,
-    entries: BTreeMap<Key, Entry>,
+    entries: Entries,
+}
+
+/// How much a proplet takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// What runs at once.
+    pub capacity: Capacity,
+    /// How many wait for room at most. Beyond it a start is refused as [`Busy`](propeller_protocol::Refusal::Busy).
+    pub queue: u32,
+    /// Memory of a task that doesn't say how much it needs.
+    pub memory: Memory,
+    /// Most memory of any task. Not more than the capacity's, or what asks for it would wait for ever.
+    pub max_memory: Memory,
 }
 
 /// What is known of one attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "camelCase")]
 pub enum Entry {
-    /// It was accepted and hasn't ended.
-    Running(Holding),
+    /// It was accepted, and waits for room.
+    Queued {
+        /// Which attempt, and whose.
+        #[serde(flatten)]
+        holding: Holding,
+        /// What it will take.
+        memory: Memory,
+        /// Where in the queue: the lowest is next.
+        place: u64,
+    },
+    /// It was given room, and hasn't ended.
+    Running {
+        /// Which attempt, and whose.
+        #[serde(flatten)]
+        holding: Holding,
+        /// What it takes.
+        memory: Memory,
+        /// What was told when it had begun, if that was worth telling.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started: Option<Started>,
+    },
     /// It has ended, and the outcome isn't acknowledged.
     Finished {
         /// Which attempt, and whose.
@@ -74,19 +118,37 @@ pub struct Holding {
     pub issued_at: Timestamp,
 }
 
+/// That a component has begun to run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Where a service listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
 /// What happens to a proplet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A start arrived.
     Start(Box<Start>),
+    /// A start arrived that the proplet's policy refuses.
+    Refused(Box<Start>, Rejection),
+    /// A start was accepted, and that can't be made durable: it is refused after all, before anybody heard of it.
+    Unwritten(Box<Start>, Rejection),
     /// A stop arrived.
     Stop(Stop),
     /// An acknowledgement arrived.
     Ack(Ack),
+    /// A run began, and that is to be told: it had waited, or has an address.
+    Started(AttemptRef, Started),
     /// A run ended.
     Ended(AttemptRef, Outcome),
-    /// The process starts: what ran when the last one ended was interrupted.
+    /// It waited for room until its deadline. Means nothing if it runs meanwhile: that has a deadline of its own.
+    Overdue(AttemptRef, Outcome),
+    /// The process starts: what the last one held and hadn't ended was interrupted.
     Booted,
+    /// From now on no start is accepted, and what waits for room is interrupted. Not a record: a restart takes tasks again.
+    Drain,
     /// Tell again what wasn't acknowledged: after every connect, and from time to time.
     Repeat,
 }
@@ -108,9 +170,15 @@ pub enum Record {
 pub enum Action {
     /// Run it; [`Event::Ended`] follows, always.
     Run(Box<Start>),
-    /// End its run if there is one; [`Event::Ended`] follows then.
+    /// Keep it until [`Action::Proceed`] or [`Action::Cancel`]; [`Event::Overdue`] follows at its deadline.
+    Wait(Box<Start>),
+    /// There is room now for what waited: run it, as with [`Action::Run`].
+    Proceed(AttemptRef),
+    /// End its run if there is one, [`Event::Ended`] follows then; or forget it if it waits.
     Cancel(AttemptRef),
-    /// Tell its controller.
+    /// It has ended, just now: tell its controller.
+    Ended(Holding, Outcome),
+    /// Tell its controller, perhaps again.
     Report(Holding, Stage),
 }
 
@@ -124,31 +192,27 @@ pub struct Step {
 }
 
 impl Ledger {
-    /// A ledger that holds nothing. `capacity` is how many attempts it runs at once.
-    pub fn new(journal: JournalId, capacity: u32) -> Self {
+    /// A ledger that holds nothing.
+    pub fn new(journal: JournalId, terms: Terms) -> Self {
         Self {
             journal,
-            capacity,
+            terms,
             draining: false,
             heard: None,
-            entries: BTreeMap::new(),
+            entries: Entries::default(),
         }
     }
 
     /// Takes in a durable record.
     pub fn apply(&mut self, record: Record) {
         match record {
-            Record::Put(key, entry) => {
-                self.entries.insert(key, *entry);
-            }
-            Record::Remove(key) => {
-                self.entries.remove(&key);
-            }
+            Record::Put(key, entry) => self.entries.insert(key, *entry),
+            Record::Remove(key) => self.entries.remove(&key),
             Record::Heard(time) => self.heard = Some(time),
         }
     }
 
-    /// From now on no start is accepted. Not a record: a restart takes tasks again.
+    /// From now on no start is accepted. [`Event::Drain`] says what follows from it.
     pub fn drain(&mut self) {
         self.draining = true;
     }
@@ -163,33 +227,25 @@ impl Ledger {
         &self.journal
     }
 
-    /// Every attempt that runs, or whose outcome isn't acknowledged.
+    /// Every attempt that waits or runs, or whose outcome isn't acknowledged.
     pub fn inventory(&self) -> Vec<Held> {
         let held = |holding: &Holding, state| Held {
             attempt: holding.attempt.clone(),
             controller: holding.controller.clone(),
             state,
         };
-        let entries = self.entries.values();
+        let entries = self.entries.held();
         entries
-            .filter_map(|entry| match entry {
-                Entry::Running(holding) => Some(held(holding, HeldState::Running)),
+            .filter_map(|(_, entry)| match entry {
+                Entry::Queued { holding, .. } => Some(held(holding, HeldState::Queued)),
+                Entry::Running { holding, .. } => Some(held(holding, HeldState::Running)),
                 Entry::Finished { holding, .. } => Some(held(holding, HeldState::Finished)),
                 Entry::Tombstone { .. } => None,
             })
             .collect()
     }
+}
 
-    /// How many attempts it runs at once.
-    pub fn capacity(&self) -> u32 {
-        self.capacity
-    }
-
-    /// How many attempts run.
-    pub fn running(&self) -> usize {
-        self.entries
-            .values()
-            .filter(|entry| matches!(entry, Entry::Running(_)))
-            .count()
-    }
+fn key(attempt: &AttemptRef) -> Key {
+    (attempt.task.uid.clone(), attempt.attempt)
 }

@@ -1,7 +1,11 @@
 //! The configuration file. Its keys are those of [`Settings`](super::Settings); one that isn't known is an error, since it is most likely
 //! misspelt, and would otherwise be a setting that has no effect.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+};
 
 use propeller_api::{Labels, Memory, PropletId};
 use propeller_artifact::Registries;
@@ -24,7 +28,11 @@ pub(super) struct File {
     pub(super) mqtt: MqttTable,
     pub(super) capacity: CapacityTable,
     pub(super) task: TaskTable,
+    pub(super) service: ServiceTable,
     pub(super) artifacts: ArtifactsTable,
+    pub(super) engine: EngineTable,
+    pub(super) http: HttpTable,
+    pub(super) telemetry: TelemetryTable,
     pub(super) registries: Registries,
     pub(super) policy: Policy,
 }
@@ -45,6 +53,7 @@ pub(super) struct MqttTable {
 pub(super) struct CapacityTable {
     pub(super) tasks: Option<NonZeroU32>,
     pub(super) memory: Option<Memory>,
+    pub(super) queue: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +63,16 @@ pub(super) struct TaskTable {
     pub(super) max_memory: Option<Memory>,
     pub(super) deadline_seconds: Option<NonZeroU32>,
     pub(super) max_deadline_seconds: Option<NonZeroU32>,
+    pub(super) max_result: Option<Memory>,
+    pub(super) log_bytes: Option<Memory>,
+    pub(super) log_bytes_per_second: Option<Memory>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct ServiceTable {
+    pub(super) address: Option<IpAddr>,
+    pub(super) host: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,4 +80,25 @@ pub(super) struct TaskTable {
 pub(super) struct ArtifactsTable {
     pub(super) max_size: Option<Memory>,
     pub(super) docker_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct EngineTable {
+    pub(super) guest_threads: Option<NonZeroUsize>,
+    pub(super) cache_size: Option<Memory>,
+    pub(super) compile_seconds: Option<NonZeroU32>,
+    pub(super) compile_memory: Option<Memory>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct HttpTable {
+    pub(super) address: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct TelemetryTable {
+    pub(super) otlp_endpoint: Option<String>,
 }

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeSet, ffi::OsString, num::NonZeroU32, path::PathBuf};
 
-use clap::{Args, CommandFactory, Parser, ValueEnum};
-use propeller_api::{Memory, PropletId};
-use propeller_bus::BrokerUrl;
+use clap::{CommandFactory, Parser, ValueEnum};
+use propeller_api::PropletId;
 use serde::Deserialize;
 
-use super::settings::PASSWORD_VARIABLE;
+use super::{
+    groups::{ArtifactFlags, CapacityFlags, EngineFlags, HttpFlags, MqttFlags, ServiceFlags, TaskFlags, TelemetryFlags},
+    settings::PASSWORD_VARIABLE,
+};
 
 /// Runs WebAssembly components on this machine, as a Propeller control plane asks over MQTT.
 ///
@@ -55,9 +57,21 @@ pub struct Flags {
     /// What one task gets.
     #[command(flatten, next_help_heading = "Tasks")]
     pub task: TaskFlags,
+    /// Where services listen.
+    #[command(flatten, next_help_heading = "Services")]
+    pub service: ServiceFlags,
     /// What is fetched.
     #[command(flatten, next_help_heading = "Artifacts")]
     pub artifacts: ArtifactFlags,
+    /// How guests run.
+    #[command(flatten, next_help_heading = "Engine")]
+    pub engine: EngineFlags,
+    /// Health and metrics.
+    #[command(flatten, next_help_heading = "Health and metrics")]
+    pub http: HttpFlags,
+    /// Traces.
+    #[command(flatten, next_help_heading = "Telemetry")]
+    pub telemetry: TelemetryFlags,
 }
 
 const AFTER_HELP: &str = "\
@@ -66,152 +80,6 @@ by RUST_LOG, as in RUST_LOG=propeller_host=debug.
 
 Exit codes: 0 after an orderly end, 1 when the proplet can't start or go on, 2 when a setting is wrong, 130 when a second signal cut the \
 end short.";
-
-/// The session with the broker.
-#[derive(Debug, Default, Args)]
-pub struct MqttFlags {
-    /// Broker, as mqtt://host[:1883], or mqtts://host[:8883] for TLS. Required
-    #[arg(
-        id = "mqtt-broker",
-        long,
-        value_name = "URL",
-        env = "PROPLET_MQTT_BROKER",
-        hide_env_values = true
-    )]
-    pub broker: Option<BrokerUrl>,
-    /// User name [default: the id]
-    #[arg(
-        id = "mqtt-username",
-        long,
-        value_name = "NAME",
-        env = "PROPLET_MQTT_USERNAME",
-        hide_env_values = true
-    )]
-    pub username: Option<String>,
-    /// File that holds the password, and nothing else but a line break
-    #[arg(
-        id = "mqtt-password-file",
-        long,
-        value_name = "FILE",
-        env = "PROPLET_MQTT_PASSWORD_FILE",
-        hide_env_values = true
-    )]
-    pub password_file: Option<PathBuf>,
-    /// PEM file of the certificate authorities to trust for mqtts [default: the system's]
-    #[arg(
-        id = "mqtt-ca",
-        long,
-        value_name = "FILE",
-        env = "PROPLET_MQTT_CA",
-        hide_env_values = true
-    )]
-    pub ca: Option<PathBuf>,
-    /// First variable level of every topic: m/DOMAIN/c/CHANNEL/… [default: default]
-    #[arg(
-        id = "mqtt-domain",
-        long,
-        value_name = "DOMAIN",
-        env = "PROPLET_MQTT_DOMAIN",
-        hide_env_values = true
-    )]
-    pub domain: Option<String>,
-    /// Second variable level of every topic [default: main]
-    #[arg(
-        id = "mqtt-channel",
-        long,
-        value_name = "CHANNEL",
-        env = "PROPLET_MQTT_CHANNEL",
-        hide_env_values = true
-    )]
-    pub channel: Option<String>,
-}
-
-/// How much the proplet takes.
-#[derive(Debug, Default, Args)]
-pub struct CapacityFlags {
-    /// Tasks that run at once [default: four per processor]
-    #[arg(
-        id = "capacity-tasks",
-        long,
-        value_name = "COUNT",
-        env = "PROPLET_CAPACITY_TASKS",
-        hide_env_values = true
-    )]
-    pub tasks: Option<NonZeroU32>,
-    /// Memory for all tasks together, such as 512Mi [default: half of the machine's]
-    #[arg(
-        id = "capacity-memory",
-        long,
-        value_name = "MEMORY",
-        env = "PROPLET_CAPACITY_MEMORY",
-        hide_env_values = true
-    )]
-    pub memory: Option<Memory>,
-}
-
-/// What one task gets.
-#[derive(Debug, Default, Args)]
-pub struct TaskFlags {
-    /// Memory of a task that doesn't say how much it needs [default: 128Mi]
-    #[arg(
-        id = "task-memory",
-        long,
-        value_name = "MEMORY",
-        env = "PROPLET_TASK_MEMORY",
-        hide_env_values = true
-    )]
-    pub memory: Option<Memory>,
-    /// Most memory of any task [default: capacity.memory]
-    #[arg(
-        id = "task-max-memory",
-        long,
-        value_name = "MEMORY",
-        env = "PROPLET_TASK_MAX_MEMORY",
-        hide_env_values = true
-    )]
-    pub max_memory: Option<Memory>,
-    /// Deadline of a task that has none [default: 3600, an hour]
-    #[arg(
-        id = "task-deadline-seconds",
-        long,
-        value_name = "SECONDS",
-        env = "PROPLET_TASK_DEADLINE_SECONDS",
-        hide_env_values = true
-    )]
-    pub deadline_seconds: Option<NonZeroU32>,
-    /// Longest deadline of any task [default: 31536000, a year]
-    #[arg(
-        id = "task-max-deadline-seconds",
-        long,
-        value_name = "SECONDS",
-        env = "PROPLET_TASK_MAX_DEADLINE_SECONDS",
-        hide_env_values = true
-    )]
-    pub max_deadline_seconds: Option<NonZeroU32>,
-}
-
-/// What is fetched.
-#[derive(Debug, Default, Args)]
-pub struct ArtifactFlags {
-    /// Largest component that is fetched [default: 256Mi]
-    #[arg(
-        id = "artifacts-max-size",
-        long,
-        value_name = "SIZE",
-        env = "PROPLET_ARTIFACTS_MAX_SIZE",
-        hide_env_values = true
-    )]
-    pub max_size: Option<Memory>,
-    /// Docker's config.json, for credentials of registries whose table has none [default: none is read]
-    #[arg(
-        id = "artifacts-docker-config",
-        long,
-        value_name = "FILE",
-        env = "PROPLET_ARTIFACTS_DOCKER_CONFIG",
-        hide_env_values = true
-    )]
-    pub docker_config: Option<PathBuf>,
-}
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]

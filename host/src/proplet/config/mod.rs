@@ -22,10 +22,12 @@
 mod error;
 mod file;
 mod flags;
+mod groups;
+mod merge;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use error::SettingsError;
 pub use flags::{Flags, LogFormat};
-pub use settings::{Machine, Mqtt, Settings, TaskSettings};
+pub use settings::{EngineSettings, Machine, Mqtt, ServiceSettings, Settings, TaskSettings};

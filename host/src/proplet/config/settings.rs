@@ -1,31 +1,28 @@
 //! What is true once file, environment and flags are merged, and what isn't said has its default.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
     time::Duration,
 };
 
-use propeller_api::{Capacity, Labels, MAX_ACTIVE_DEADLINE_SECONDS, Memory, PropletId};
+use propeller_api::{Capacity, Labels, Memory, PropletId};
 use propeller_artifact::Registries;
 use propeller_bus::BrokerUrl;
+use propeller_delivery::ledger::Terms;
 use propeller_protocol::Base;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::{
     Flags, LogFormat, SettingsError,
-    file::{ArtifactsTable, CapacityTable, File, MqttTable, TaskTable},
-    flags::{ArtifactFlags, CapacityFlags, MqttFlags, TaskFlags},
+    file::File,
+    merge::{at_most, capacity, engine, id_of_host, max_artifact, missing_state_dir, mqtt, policy, seconds, service, task},
 };
-use crate::engine::Policy;
+use crate::engine::{CompileBounds, Policy};
 
 /// Where the password may be, besides a file.
 pub(super) const PASSWORD_VARIABLE: &str = "PROPLET_MQTT_PASSWORD";
-
-const TASKS_PER_CPU: u32 = 4;
-const TASK_MEMORY: Memory = Memory::from_bytes(128 << 20);
-const TASK_DEADLINE_SECONDS: u32 = 3600;
-const ARTIFACT_SIZE: Memory = Memory::from_bytes(256 << 20);
 
 /// Everything that a proplet is told.
 #[derive(Debug)]
@@ -46,8 +43,18 @@ pub struct Settings {
     pub mqtt: Mqtt,
     /// What is announced.
     pub capacity: Capacity,
+    /// Accepted tasks that wait for room at most.
+    pub queue: u32,
     /// What one task gets.
     pub task: TaskSettings,
+    /// Where services listen.
+    pub service: ServiceSettings,
+    /// How guests run, and are compiled.
+    pub engine: EngineSettings,
+    /// Where health and metrics are served, if they are.
+    pub http: Option<SocketAddr>,
+    /// Where traces are sent, if any are made.
+    pub otlp_endpoint: Option<String>,
     /// Largest component that is fetched, in bytes.
     pub max_artifact: u64,
     /// For credentials that the registries' tables don't have.
@@ -84,10 +91,36 @@ pub struct TaskSettings {
     pub deadline: Duration,
     /// Whatever it says.
     pub max_deadline: Duration,
+    /// Bytes of a result's JSON text.
+    pub max_result: usize,
+    /// Bytes of its output that are told, in all.
+    pub log_bytes: u64,
+    /// Bytes of its output that are told each second in the long run.
+    pub log_bytes_per_second: u64,
+}
+
+/// Where services listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSettings {
+    /// The address of this machine.
+    pub address: IpAddr,
+    /// How others reach it: the host of the URL that is told.
+    pub host: String,
+}
+
+/// How guests run, and are compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Guests that run at the same moment. One per processor if it isn't said.
+    pub guest_threads: Option<NonZeroUsize>,
+    /// Bytes of compiled code that are kept on disk.
+    pub cache_size: u64,
+    /// What compiling one component may take.
+    pub compile: CompileBounds,
 }
 
 /// What the machine and its environment say, for defaults.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Machine {
     /// Processors that the process may use.
     pub cpus: u32,
@@ -99,6 +132,8 @@ pub struct Machine {
     pub state_dir: Option<PathBuf>,
     /// The value of `PROPLET_MQTT_PASSWORD`.
     pub password: Option<SecretString>,
+    /// The value of `OTEL_EXPORTER_OTLP_ENDPOINT`, by which all programs are told where traces go.
+    pub otlp_endpoint: Option<String>,
 }
 
 impl Settings {
@@ -112,7 +147,7 @@ impl Settings {
             .id
             .or(file.id)
             .map_or_else(|| id_of_host(machine.host_name.as_deref()), Ok)?;
-        let capacity = capacity(flags.capacity, file.capacity, &machine)?;
+        let capacity = capacity(&flags.capacity, &file.capacity, machine.cpus, machine.memory)?;
         let task = task(flags.task, file.task, capacity)?;
         let capacity = Capacity {
             task_memory: Some(task.memory),
@@ -131,8 +166,17 @@ impl Settings {
             heartbeat: seconds(flags.heartbeat_seconds.or(file.heartbeat_seconds).map_or(10, u32::from)),
             drain: seconds(flags.drain_seconds.or(file.drain_seconds).unwrap_or(30)),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+            queue: flags.capacity.queue.or(file.capacity.queue).unwrap_or(capacity.tasks),
             task,
             capacity,
+            service: service(flags.service, file.service, machine.host_name),
+            engine: engine(&flags.engine, &file.engine),
+            http: flags.http.address.or(file.http.address),
+            otlp_endpoint: flags
+                .telemetry
+                .otlp_endpoint
+                .or(machine.otlp_endpoint)
+                .or(file.telemetry.otlp_endpoint),
             max_artifact: max_artifact(&flags.artifacts, &file.artifacts),
             docker_config: flags.artifacts.docker_config.or(file.artifacts.docker_config),
             registries: file.registries,
@@ -142,131 +186,14 @@ impl Settings {
         at_most("drain-seconds", settings.drain, seconds(3600))?;
         Ok(settings)
     }
-}
 
-/// The first label of the host's name, in lower case.
-fn id_of_host(name: Option<&str>) -> Result<PropletId, SettingsError> {
-    let name = name.unwrap_or_default().to_lowercase();
-    let label = name.split('.').next().unwrap_or_default();
-    label.parse().map_err(SettingsError::HostName)
-}
-
-fn missing_state_dir() -> SettingsError {
-    SettingsError::Missing {
-        key: "state-dir",
-        variable: "PROPLET_STATE_DIR",
-        flag: "--state-dir",
+    /// How much is taken.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            capacity: self.capacity,
+            queue: self.queue,
+            memory: self.task.memory,
+            max_memory: self.task.max_memory,
+        }
     }
-}
-
-fn mqtt(
-    flags: MqttFlags,
-    file: MqttTable,
-    id: &PropletId,
-    password: Option<SecretString>,
-) -> Result<Mqtt, SettingsError> {
-    let broker = flags.broker.or(file.broker).ok_or(SettingsError::Missing {
-        key: "mqtt.broker",
-        variable: "PROPLET_MQTT_BROKER",
-        flag: "--mqtt-broker",
-    })?;
-    let domain = flags.domain.or(file.domain).unwrap_or_else(|| "default".to_owned());
-    let channel = flags.channel.or(file.channel).unwrap_or_else(|| "main".to_owned());
-    // The variable is the environment's, which beats the file but not the flag or variable that names a file.
-    let password = match (flags.password_file, password, file.password_file) {
-        (Some(path), _, _) | (None, None, Some(path)) => Some(read_password(&path)?),
-        (None, password, _) => password,
-    };
-    Ok(Mqtt {
-        broker,
-        username: flags.username.or(file.username).unwrap_or_else(|| id.to_string()),
-        password,
-        ca: flags.ca.or(file.ca),
-        base: Base::new(&domain, &channel).map_err(SettingsError::Base)?,
-    })
-}
-
-fn read_password(path: &Path) -> Result<SecretString, SettingsError> {
-    let failed = |source| SettingsError::Password {
-        path: path.to_owned(),
-        source,
-    };
-    let text = SecretString::from(fs::read_to_string(path).map_err(failed)?);
-    Ok(text.expose_secret().trim_end_matches(['\r', '\n']).into())
-}
-
-fn capacity(flags: CapacityFlags, file: CapacityTable, machine: &Machine) -> Result<Capacity, SettingsError> {
-    let tasks = flags.tasks.or(file.tasks).map(u32::from);
-    let half = machine.memory.map(|memory| Memory::from_bytes(memory.bytes() / 2));
-    let memory = flags.memory.or(file.memory).or(half);
-    Ok(Capacity {
-        tasks: tasks.unwrap_or_else(|| machine.cpus.saturating_mul(TASKS_PER_CPU).max(1)),
-        memory: memory.ok_or(SettingsError::Missing {
-            key: "capacity.memory",
-            variable: "PROPLET_CAPACITY_MEMORY",
-            flag: "--capacity-memory",
-        })?,
-        task_memory: None,
-        max_task_memory: None,
-    })
-}
-
-fn task(flags: TaskFlags, file: TaskTable, capacity: Capacity) -> Result<TaskSettings, SettingsError> {
-    let max_memory = flags.max_memory.or(file.max_memory).unwrap_or(capacity.memory);
-    let max_deadline = flags.max_deadline_seconds.or(file.max_deadline_seconds);
-    let max_deadline = seconds(max_deadline.map_or(MAX_ACTIVE_DEADLINE_SECONDS, u32::from));
-    let memory = flags.memory.or(file.memory);
-    let deadline = flags
-        .deadline_seconds
-        .or(file.deadline_seconds)
-        .map(|deadline| seconds(deadline.into()));
-    if max_memory > capacity.memory {
-        let problem = format!("is {max_memory}, more than the {} of capacity.memory", capacity.memory);
-        return Err(SettingsError::Invalid {
-            key: "task.max-memory",
-            problem,
-        });
-    }
-    if let Some(memory) = memory.filter(|memory| *memory > max_memory) {
-        let problem = format!("is {memory}, more than the {max_memory} of task.max-memory");
-        return Err(SettingsError::Invalid {
-            key: "task.memory",
-            problem,
-        });
-    }
-    at_most("task.deadline-seconds", deadline.unwrap_or_default(), max_deadline)?;
-    Ok(TaskSettings {
-        memory: memory.unwrap_or(TASK_MEMORY.min(max_memory)),
-        max_memory,
-        deadline: deadline.unwrap_or(seconds(TASK_DEADLINE_SECONDS).min(max_deadline)),
-        max_deadline,
-    })
-}
-
-/// A root that isn't absolute would depend on where the proplet was started.
-fn policy(policy: Policy) -> Result<Policy, SettingsError> {
-    let relative = policy.directories.iter().find(|root| !root.path.is_absolute());
-    match relative {
-        Some(root) => Err(SettingsError::Invalid {
-            key: "policy.directories",
-            problem: format!("has the path {}, which is not absolute", root.path.display()),
-        }),
-        None => Ok(policy),
-    }
-}
-
-fn max_artifact(flags: &ArtifactFlags, file: &ArtifactsTable) -> u64 {
-    flags.max_size.or(file.max_size).unwrap_or(ARTIFACT_SIZE).bytes()
-}
-
-fn seconds(seconds: u32) -> Duration {
-    Duration::from_secs(seconds.into())
-}
-
-fn at_most(key: &'static str, value: Duration, max: Duration) -> Result<(), SettingsError> {
-    if value > max {
-        let problem = format!("is {}, more than {}", value.as_secs(), max.as_secs());
-        return Err(SettingsError::Invalid { key, problem });
-    }
-    Ok(())
 }

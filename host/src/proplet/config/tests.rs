@@ -16,6 +16,7 @@ fn machine() -> Machine {
         host_name: Some("Edge-7.lab.example".into()),
         state_dir: Some("/state".into()),
         password: None,
+        otlp_endpoint: None,
     }
 }
 
@@ -48,6 +49,12 @@ fn what_is_not_said_has_a_default() {
     );
     assert_eq!(settings.task.memory.to_string(), "128Mi");
     assert_eq!((settings.heartbeat.as_secs(), settings.drain.as_secs()), (10, 30));
+    assert_eq!((settings.queue, settings.http, settings.otlp_endpoint), (8, None, None));
+    assert_eq!((settings.task.max_result, settings.task.log_bytes_per_second), (64 << 10, 64 << 10));
+    assert_eq!(
+        (settings.service.address.to_string(), settings.service.host.as_str()),
+        ("127.0.0.1".into(), "127.0.0.1")
+    );
 }
 
 #[test]
@@ -62,6 +69,19 @@ fn flags_beat_the_file() {
         [capacity]
         tasks = 3
         memory = "1Gi"
+        queue = 0
+        [task]
+        max-result = "128Ki"
+        log-bytes = "1Mi"
+        [service]
+        address = "0.0.0.0"
+        [engine]
+        guest-threads = 3
+        compile-seconds = 10
+        [http]
+        address = "127.0.0.1:9464"
+        [telemetry]
+        otlp-endpoint = "http://file:4318"
         [registries."localhost:5000"]
         mirrors = ["mirror.lab:5000"]
         [policy]
@@ -72,6 +92,8 @@ fn flags_beat_the_file() {
         "--mqtt-broker=mqtt://flag",
         "--capacity-tasks=5",
         "--label=zone=b",
+        "--task-log-bytes=2Mi",
+        "--http-address=[::1]:9464",
     ];
     let settings = load(text, &flags).unwrap();
     assert_eq!(settings.id.as_str(), "from-flag");
@@ -83,6 +105,13 @@ fn flags_beat_the_file() {
     );
     assert_eq!(settings.heartbeat.as_secs(), 7);
     assert_eq!(format!("{:?}", settings.labels), r#"{"site": "lab", "zone": "b"}"#);
+    assert_eq!((settings.queue, settings.task.max_result, settings.task.log_bytes), (0, 128 << 10, 2 << 20));
+    // Nobody reaches 0.0.0.0: the machine's name is told.
+    assert_eq!(settings.service.host, "Edge-7.lab.example");
+    assert_eq!(settings.engine.guest_threads.map(usize::from), Some(3));
+    assert_eq!(settings.engine.compile.wall.as_secs(), 10);
+    assert_eq!(settings.http, Some("[::1]:9464".parse().unwrap()));
+    assert_eq!(settings.otlp_endpoint.as_deref(), Some("http://file:4318"));
     assert_ne!(settings.registries, Default::default());
     assert_eq!(settings.policy.http.to_string(), "*.lab");
 }
@@ -123,6 +152,8 @@ fn mistakes_are_named_with_key_and_place() {
         &[BROKER, "--task-max-memory=8Gi"],
         "task.max-memory is 8Gi, more than the 4Gi of capacity.memory",
     );
+    check("", &[BROKER, "--task-max-result=1Mi"], "task.max-result is 1Mi, more than the 512Ki");
+    check("", &[BROKER, "--http-address=9464"], "--http-address");
     check(
         "",
         &[BROKER, "--mqtt-password-file=/nowhere"],
@@ -195,6 +226,21 @@ fn the_password_comes_from_a_file_or_the_environment() {
         Some("word-of-file"),
         Some("word-of-flag"),
     );
+}
+
+#[test]
+fn the_variable_that_tells_every_program_where_traces_go_is_heard() {
+    let machine = Machine {
+        otlp_endpoint: Some("http://environment:4318".into()),
+        ..machine()
+    };
+    let settings = |flags: &[&str]| {
+        let flags = Flags::parse_from([&["proplet", BROKER], flags].concat());
+        Settings::load(flags, machine.clone()).unwrap().otlp_endpoint
+    };
+    assert_eq!(settings(&[]).as_deref(), Some("http://environment:4318"));
+    let flag = settings(&["--telemetry-otlp-endpoint=http://flag:4318"]);
+    assert_eq!(flag.as_deref(), Some("http://flag:4318"));
 }
 
 #[test]

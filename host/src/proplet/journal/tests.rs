@@ -1,6 +1,7 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use propeller_delivery::ledger::{Event, Holding};
+use propeller_api::{Capacity, Memory};
+use propeller_delivery::ledger::{Event, Holding, Started};
 use propeller_protocol::{AttemptRef, HeldState, Outcome, Refusal, Rejection, TaskRef, Usage};
 use tempfile::TempDir;
 
@@ -19,6 +20,49 @@ fn holding(uid: &str) -> Holding {
         controller: "control".parse().unwrap(),
         issued_at: Timestamp::UNIX_EPOCH,
     }
+}
+
+fn terms(tasks: u32) -> Terms {
+    let memory = Memory::from_bytes(1 << 30);
+    Terms {
+        capacity: Capacity {
+            tasks,
+            memory,
+            task_memory: None,
+            max_task_memory: None,
+        },
+        queue: tasks,
+        memory,
+        max_memory: memory,
+    }
+}
+
+fn running(uid: &str) -> Record {
+    let started = Some(Started {
+        address: Some("http://edge-1:8080".into()),
+    });
+    let (holding, memory) = (holding(uid), Memory::from_bytes(1));
+    put(
+        uid,
+        Entry::Running {
+            holding,
+            memory,
+            started,
+        },
+    )
+}
+
+fn queued(uid: &str) -> Record {
+    let (holding, memory) = (holding(uid), Memory::from_bytes(1));
+    let place = 7;
+    put(
+        uid,
+        Entry::Queued {
+            holding,
+            memory,
+            place,
+        },
+    )
 }
 
 fn put(uid: &str, entry: Entry) -> Record {
@@ -56,12 +100,12 @@ fn tombstone(uid: &str) -> Record {
 /// What `open` says about a journal whose file was changed.
 fn after(change: impl FnOnce(&Path)) -> String {
     let directory = TempDir::new().unwrap();
-    let (mut journal, _) = Journal::open(directory.path(), 1).unwrap();
+    let (mut journal, _) = Journal::open(directory.path(), terms(1)).unwrap();
     let records: Vec<_> = (0..200).map(|number| finished(&format!("{number:0>200}"))).collect();
     journal.commit(&records).unwrap();
     drop(journal);
     change(&directory.path().join(FILE));
-    match Journal::open(directory.path(), 1) {
+    match Journal::open(directory.path(), terms(1)) {
         Ok(_) => panic!("it was opened"),
         Err(error) => error.to_string(),
     }
@@ -70,13 +114,10 @@ fn after(change: impl FnOnce(&Path)) -> String {
 #[test]
 fn a_reopened_journal_gives_the_same_ledger() {
     let directory = TempDir::new().unwrap();
-    let (mut journal, mut ledger) = Journal::open(directory.path(), 3).unwrap();
+    let (mut journal, mut ledger) = Journal::open(directory.path(), terms(3)).unwrap();
     let steps = [
-        vec![
-            put("a", Entry::Running(holding("a"))),
-            Record::Heard(Timestamp::UNIX_EPOCH),
-        ],
-        vec![put("b", Entry::Running(holding("b"))), tombstone("c"), tombstone("d")],
+        vec![running("a"), Record::Heard(Timestamp::UNIX_EPOCH)],
+        vec![running("b"), queued("e"), tombstone("c"), tombstone("d")],
         vec![finished("b"), Record::Remove(("c".into(), 1))],
     ];
     for records in steps {
@@ -84,22 +125,22 @@ fn a_reopened_journal_gives_the_same_ledger() {
         records.into_iter().for_each(|record| ledger.apply(record));
     }
     drop(journal);
-    let (_journal, reopened) = Journal::open(directory.path(), 3).unwrap();
+    let (_journal, reopened) = Journal::open(directory.path(), terms(3)).unwrap();
     assert_eq!(reopened, ledger);
-    assert_eq!(reopened.inventory().len(), 2);
+    assert_eq!(reopened.inventory().len(), 3);
 }
 
 #[test]
 fn what_ran_before_is_interrupted_after() {
     let directory = TempDir::new().unwrap();
-    let (mut journal, _) = Journal::open(directory.path(), 3).unwrap();
-    journal.commit(&[put("a", Entry::Running(holding("a")))]).unwrap();
+    let (mut journal, _) = Journal::open(directory.path(), terms(3)).unwrap();
+    journal.commit(&[running("a")]).unwrap();
     drop(journal);
-    let (mut journal, mut ledger) = Journal::open(directory.path(), 3).unwrap();
+    let (mut journal, mut ledger) = Journal::open(directory.path(), terms(3)).unwrap();
     let records = ledger.decide(Event::Booted).records;
     journal.commit(&records).unwrap();
     drop(journal);
-    ledger = Journal::open(directory.path(), 3).unwrap().1;
+    ledger = Journal::open(directory.path(), terms(3)).unwrap().1;
     assert_eq!(ledger.inventory()[0].state, HeldState::Finished);
     assert!(format!("{:?}", ledger.decide(Event::Repeat).actions).contains("Interrupted"));
 }
@@ -107,7 +148,7 @@ fn what_ran_before_is_interrupted_after() {
 #[test]
 fn each_journal_has_an_identity_that_stays() {
     let directory = TempDir::new().unwrap();
-    let id = || Journal::open(directory.path(), 1).unwrap().1.journal().clone();
+    let id = || Journal::open(directory.path(), terms(1)).unwrap().1.journal().clone();
     let first = id();
     assert_eq!(id(), first);
     fs::remove_file(directory.path().join(FILE)).unwrap();
@@ -118,18 +159,18 @@ fn each_journal_has_an_identity_that_stays() {
 fn a_journal_is_for_one_process_and_one_user() {
     let directory = TempDir::new().unwrap();
     let state = directory.path().join("a/b");
-    let journal = Journal::open(&state, 1).unwrap();
+    let journal = Journal::open(&state, terms(1)).unwrap();
     assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
-    assert!(matches!(Journal::open(&state, 1), Err(JournalError::InUse { .. })));
+    assert!(matches!(Journal::open(&state, terms(1)), Err(JournalError::InUse { .. })));
     drop(journal);
-    assert!(Journal::open(&state, 1).is_ok());
+    assert!(Journal::open(&state, terms(1)).is_ok());
 }
 
 #[test]
 fn a_creation_that_was_cut_off_is_begun_anew() {
     let directory = TempDir::new().unwrap();
     fs::write(directory.path().join(UNFINISHED), "half a jour").unwrap();
-    assert!(Journal::open(directory.path(), 1).is_ok());
+    assert!(Journal::open(directory.path(), terms(1)).is_ok());
 }
 
 #[test]

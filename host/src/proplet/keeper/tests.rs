@@ -7,6 +7,8 @@ use std::{
 };
 
 use jiff::Timestamp;
+use propeller_api::{Capacity, Memory};
+use propeller_delivery::ledger::Terms;
 use propeller_protocol::{Outcome, Start, Stop, TaskRef, Usage};
 use serde_json::json;
 
@@ -20,9 +22,9 @@ struct Disk {
 }
 
 impl Disk {
-    fn desk(&self, capacity: u32) -> Desk<impl FnMut(&[Record]) -> Result<(), JournalError> + use<>> {
+    fn desk(&self, terms: Terms) -> Desk<impl FnMut(&[Record]) -> Result<(), JournalError> + use<>> {
         let disk = self.clone();
-        let ledger = Ledger::new("journal".parse().unwrap(), capacity);
+        let ledger = Ledger::new("journal".parse().unwrap(), terms);
         Desk::new(ledger, move |_: &[Record]| {
             if disk.full.load(Ordering::Relaxed) {
                 return Err(JournalError::Damaged {
@@ -33,6 +35,21 @@ impl Disk {
             disk.commits.fetch_add(1, Ordering::Relaxed);
             Ok(())
         })
+    }
+}
+
+fn terms(tasks: u32, queue: u32) -> Terms {
+    let memory = Memory::from_bytes(1 << 30);
+    Terms {
+        capacity: Capacity {
+            tasks,
+            memory,
+            task_memory: None,
+            max_task_memory: None,
+        },
+        queue,
+        memory: Memory::from_bytes(1),
+        max_memory: memory,
     }
 }
 
@@ -76,7 +93,10 @@ fn ended(uid: &str) -> Request {
 fn told(answers: Vec<Answer>) -> Vec<String> {
     let action = |action: Action| match action {
         Action::Run(start) => format!("run {}", start.attempt.task.uid),
+        Action::Wait(start) => format!("wait {}", start.attempt.task.uid),
+        Action::Proceed(attempt) => format!("proceed {}", attempt.task.uid),
         Action::Cancel(attempt) => format!("cancel {}", attempt.task.uid),
+        Action::Ended(holding, _) => format!("finished {}", holding.attempt.task.uid),
         Action::Report(holding, stage) => {
             let uid = holding.attempt.task.uid;
             match stage {
@@ -100,7 +120,7 @@ fn told(answers: Vec<Answer>) -> Vec<String> {
 #[test]
 fn what_waits_is_committed_together_and_decided_in_order() {
     let disk = Disk::default();
-    let mut desk = disk.desk(1);
+    let mut desk = disk.desk(terms(1, 0));
     let answers = desk.answer(
         [
             start("a"),
@@ -137,7 +157,7 @@ fn what_waits_is_committed_together_and_decided_in_order() {
 #[test]
 fn without_a_journal_starts_are_refused_for_good_and_outcomes_told() {
     let disk = Disk::default();
-    let mut desk = disk.desk(10);
+    let mut desk = disk.desk(terms(10, 0));
     desk.answer([start("a"), start("b")].into_iter());
 
     disk.full.store(true, Ordering::Relaxed);
@@ -160,10 +180,30 @@ fn without_a_journal_starts_are_refused_for_good_and_outcomes_told() {
     assert!(desk.owed.is_empty());
 }
 
+#[test]
+fn without_a_journal_what_waited_goes_on() {
+    let disk = Disk::default();
+    let mut desk = disk.desk(terms(1, 2));
+    desk.answer([start("a"), start("b")].into_iter());
+    disk.full.store(true, Ordering::Relaxed);
+    let answers = desk.answer([start("c"), stop("c"), ended("a"), start("d"), Request::Inventory].into_iter());
+    let expected = [
+        "JournalFailed c",
+        "cancel c",
+        "JournalFailed c",
+        "finished a",
+        "proceed b",
+        "JournalFailed d",
+        "cancel d",
+        "holds a b",
+    ];
+    assert_eq!(told(answers), expected);
+}
+
 #[tokio::test]
 async fn a_keeper_tells_what_was_interrupted() {
     let directory = tempfile::TempDir::new().unwrap();
-    let (journal, ledger) = Journal::open(directory.path(), 2).unwrap();
+    let (journal, ledger) = Journal::open(directory.path(), terms(2, 2)).unwrap();
     let mut keeper = Keeper::start(journal, ledger).unwrap();
     let journal = keeper.journal().clone();
     let Request::Event(Event::Start(mut request)) = start("a") else {
@@ -177,7 +217,7 @@ async fn a_keeper_tells_what_was_interrupted() {
     // The thread of the first one closes the journal some time after it was dropped.
     let opened = (0..1000).find_map(|_| {
         std::thread::yield_now();
-        Journal::open(directory.path(), 2).ok()
+        Journal::open(directory.path(), terms(2, 2)).ok()
     });
     let (reopened, ledger) = opened.expect("the journal is closed by now");
     let mut keeper = Keeper::start(reopened, ledger).unwrap();

@@ -1,7 +1,16 @@
 //! The real proplet between a real broker and a real registry. The test plays the control plane: it says and hears what the protocol has, and nothing
 //! else of Propeller runs.
 
+mod endpoints;
+mod grants;
+
+mod pressure;
+mod programs;
+mod queue;
+mod services;
 mod site;
+mod stops;
+mod traces;
 
 use std::time::{Duration, Instant};
 
@@ -151,8 +160,12 @@ async fn limits_and_mistakes_end_an_attempt_with_a_reason() -> Result<()> {
     let hoard = site
         .call("memory", &site.push("hoard").await?, "hoard", json!([1024]))
         .await?;
-    let much = |start: &mut Start| start.limits.memory = Some(Memory::from_bytes(1 << 40));
-    check("memory", &much, hoard, "OutOfMemory", "task.max-memory").await
+    let little = |start: &mut Start| start.limits.memory = Some(Memory::from_bytes(32 << 20));
+    check("memory", &little, hoard, "OutOfMemory", "raise resources.memory").await?;
+    let mut start = site.addition("greedy", &addition).await?;
+    start.limits.memory = Some(Memory::from_bytes(1 << 40));
+    site.say(Channel::Start, &start).await?;
+    site.wait_for_rejection(&start, Refusal::TooLarge).await
 }
 
 #[tokio::test]

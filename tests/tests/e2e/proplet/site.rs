@@ -3,11 +3,11 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
-use propeller_api::{Call, JournalId, PropletId, Work};
+use propeller_api::{Call, Command, JournalId, PropletId, Work};
 use propeller_artifact::{Client, ClientConfig, ComponentInfo, Progress, Publication, Pushed};
 use propeller_protocol::{
     Ack, Alive, AttemptRef, Base, Channel, Failure, Held, Limits, Message, Outcome, Presence, Refusal, Report, Stage,
-    Start, Stop, TaskRef, Verdict, decode, encode,
+    Start, Stop, TaskRef, Verdict, decode, encode, requires,
 };
 use propeller_tests::{
     Mosquitto, PATIENCE, Program, Registry, Service, Spy, cargo, mosquitto, registry, scratch, wait_for,
@@ -59,17 +59,21 @@ impl Site {
     }
 
     pub async fn push(&self, guest: &str) -> Result<Pushed> {
+        self.push_bytes(guest, fs::read(cargo::guest(guest).await?)?).await
+    }
+
+    pub async fn push_bytes(&self, name: &str, component: Vec<u8>) -> Result<Pushed> {
         // The first of all tests wins; it is the same for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = scratch::folder("push")?;
         let publication = Publication {
-            component: fs::read(cargo::guest(guest).await?)?.into(),
+            component: component.into(),
             info: ComponentInfo::default(),
             author: None,
             created: None,
             annotations: Default::default(),
         };
-        let reference = format!("{}/tests/{guest}:1", self.registry.addr()).parse()?;
+        let reference = format!("{}/tests/{name}:1", self.registry.addr()).parse()?;
         Ok(Client::new(ClientConfig::new(folder.path()))?
             .push(&reference, &publication, &Progress::none())
             .await?)
@@ -79,8 +83,27 @@ impl Site {
         self.call(task, pushed, "add", json!([20, 22])).await
     }
 
-    /// The start of a task of that name, for the journal that the proplet announces.
+    /// A task that takes a while: `milliseconds`, in a host call.
+    pub async fn sleep(&self, task: &str, pushed: &Pushed, milliseconds: u64) -> Result<Start> {
+        self.call(task, pushed, "sleep", json!([milliseconds.to_string()])).await
+    }
+
     pub async fn call(&self, task: &str, pushed: &Pushed, function: &str, args: Value) -> Result<Start> {
+        let function = function.to_owned();
+        self.task(task, pushed, Work::Call(Call { function, args })).await
+    }
+
+    pub async fn command(&self, task: &str, pushed: &Pushed, args: &[&str]) -> Result<Start> {
+        let args = args.iter().map(|arg| arg.to_string()).collect();
+        let start = self.task(task, pushed, Work::Command(Command { args })).await?;
+        Ok(Start {
+            requires: vec![requires::COMMAND.to_owned()],
+            ..start
+        })
+    }
+
+    /// The start of a task of that name, for the journal that the proplet announces.
+    pub async fn task(&self, task: &str, pushed: &Pushed, work: Work) -> Result<Start> {
         Ok(Start {
             controller: "control".parse()?,
             journal: self.journal().await?,
@@ -97,10 +120,7 @@ impl Site {
             requires: vec![],
             image: pushed.reference.pinned(&pushed.manifest).to_string(),
             component: pushed.component.clone(),
-            work: Work::Call(Call {
-                function: function.to_owned(),
-                args,
-            }),
+            work,
             grants: None,
             limits: Limits::default(),
         })

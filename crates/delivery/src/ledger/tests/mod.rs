@@ -1,7 +1,10 @@
 //! A proplet that restarts at will: every test's ledger is rebuilt from its records after each step.
 
+mod every_order;
+mod queue;
+
 use jiff::{SignedDuration, Timestamp};
-use propeller_api::{Call, Work};
+use propeller_api::{Call, Capacity, Memory, Work};
 use propeller_protocol::{Failure, Limits, TaskRef, Usage, Verdict};
 use serde_json::json;
 
@@ -9,13 +12,23 @@ use super::*;
 
 struct Proplet {
     ledger: Ledger,
+    terms: Terms,
     disk: Vec<Record>,
 }
 
 impl Proplet {
+    /// It runs two at once, and lets none wait.
     fn new() -> Self {
+        Self::with(Terms {
+            queue: 0,
+            ..terms(2, 100)
+        })
+    }
+
+    fn with(terms: Terms) -> Self {
         Self {
-            ledger: Ledger::new(journal(), 2),
+            ledger: Ledger::new(journal(), terms),
+            terms,
             disk: vec![],
         }
     }
@@ -32,7 +45,7 @@ impl Proplet {
     }
 
     fn rebuilt(&self) -> Ledger {
-        let mut ledger = Ledger::new(journal(), 2);
+        let mut ledger = Ledger::new(journal(), self.terms);
         for record in &self.disk {
             // Records go through JSON on their way to disk.
             let json = serde_json::to_string(record).unwrap();
@@ -47,12 +60,28 @@ impl Proplet {
     }
 
     fn running(&self) -> Vec<(String, u32)> {
-        let held = self
-            .ledger
-            .inventory()
-            .into_iter()
-            .filter(|held| held.state == HeldState::Running);
+        self.held(HeldState::Running)
+    }
+
+    fn held(&self, state: HeldState) -> Vec<(String, u32)> {
+        let held = self.ledger.inventory().into_iter().filter(|held| held.state == state);
         held.map(|held| (held.attempt.task.uid, held.attempt.attempt)).collect()
+    }
+}
+
+/// So many tasks at once with so many bytes, and as many waiting; a task that doesn't say takes 10 bytes, and any one takes all at most.
+fn terms(tasks: u32, memory: u64) -> Terms {
+    let memory = Memory::from_bytes(memory);
+    Terms {
+        capacity: Capacity {
+            tasks,
+            memory,
+            task_memory: None,
+            max_task_memory: None,
+        },
+        queue: tasks,
+        memory: Memory::from_bytes(10),
+        max_memory: memory,
     }
 }
 
@@ -125,28 +154,16 @@ fn three() -> Outcome {
 fn words(actions: &[Action]) -> Vec<String> {
     let word = |action: &Action| match action {
         Action::Run(start) => format!("run {}", start.attempt.attempt),
+        Action::Wait(start) => format!("wait {}", start.attempt.attempt),
+        Action::Proceed(attempt) => format!("proceed {}", attempt.task.uid),
         Action::Cancel(attempt) => format!("cancel {}", attempt.attempt),
         Action::Report(_, Stage::Accepted) => "accepted".into(),
         Action::Report(_, Stage::Started { .. }) => "started".into(),
         Action::Report(_, Stage::Rejected { rejection }) => format!("rejected {:?}", rejection.reason),
-        Action::Report(
-            _,
-            Stage::Finished {
-                outcome: Outcome::Completed { .. },
-            },
-        ) => "completed".into(),
-        Action::Report(
-            _,
-            Stage::Finished {
-                outcome:
-                    Outcome::Failed {
-                        failure: Failure { reason, .. },
-                        ..
-                    },
-            },
-        ) => {
-            format!("failed {reason}")
-        }
+        Action::Ended(_, outcome) | Action::Report(_, Stage::Finished { outcome }) => match outcome {
+            Outcome::Completed { .. } => "completed".into(),
+            Outcome::Failed { failure, .. } => format!("failed {}", failure.reason),
+        },
     };
     actions.iter().map(word).collect()
 }
@@ -264,6 +281,7 @@ fn refusals_say_why() {
     };
     refuse(&|start| start.journal = "another".parse().unwrap(), "WrongJournal");
     refuse(&|start| start.requires.push("teleportation".into()), "Unsupported");
+    refuse(&|start| start.limits.memory = Some(Memory::from_bytes(101)), "TooLarge");
     refuse(&|start| start.window_seconds = MAX_WINDOW_SECONDS + 1, "Malformed");
 }
 

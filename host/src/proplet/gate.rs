@@ -1,0 +1,80 @@
+//! Holds what a start asks for against the proplet's policy, before the ledger sees the start.
+//!
+//! A grant of directories is looked up on disk, which may be a network's that doesn't answer. So that is done on a thread that nothing waits
+//! for, and only for starts that ask for grants. A stop that overtakes its start on the way wins: the ledger remembers it.
+
+use std::sync::Arc;
+
+use propeller_api::Grants;
+use propeller_delivery::ledger::Event;
+use propeller_protocol::{Refusal, Rejection, Start};
+use tokio::task::JoinSet;
+
+use super::chain::chain;
+use crate::engine::{Granted, Means, Policy, Refused};
+
+/// What tasks may be granted here, and what grants are made of.
+pub struct Rules {
+    /// What may be asked.
+    pub policy: Policy,
+    /// How names are resolved, and whom TLS trusts.
+    pub means: Means,
+}
+
+impl Rules {
+    /// What is asked, if it is allowed.
+    ///
+    /// # Errors
+    ///
+    /// The first grant that isn't allowed, or can't be had.
+    pub fn grant(&self, asked: &Grants) -> Result<Granted, Refused> {
+        Granted::check(asked, &self.policy, &self.means)
+    }
+}
+
+/// Where starts come in.
+pub struct Gate {
+    rules: Arc<Rules>,
+    checks: JoinSet<Event>,
+}
+
+impl Gate {
+    /// Nothing has come in.
+    pub fn new(rules: Arc<Rules>) -> Self {
+        let checks = JoinSet::new();
+        Self { rules, checks }
+    }
+
+    /// What the start is to the ledger, if that is known at once; [`Gate::checked`] tells else.
+    pub fn pass(&mut self, start: Box<Start>) -> Option<Event> {
+        if start.grants.is_none() {
+            return Some(Event::Start(start));
+        }
+        let rules = Arc::clone(&self.rules);
+        self.checks.spawn_blocking(move || check(start, &rules));
+        None
+    }
+
+    /// The next start that was checked, or none while none is being checked. Can be cancelled without losing one.
+    pub async fn checked(&mut self) -> Option<Event> {
+        while let Some(checked) = self.checks.join_next().await {
+            match checked {
+                Ok(event) => return Some(event),
+                // The control plane publishes the start again.
+                Err(error) => tracing::error!(%error, "a check of grants died"),
+            }
+        }
+        None
+    }
+}
+
+fn check(start: Box<Start>, rules: &Rules) -> Event {
+    let grants = start.grants.clone().unwrap_or_default();
+    match rules.grant(&grants) {
+        Ok(_) => Event::Start(start),
+        Err(refused) => {
+            let (reason, message) = (Refusal::NotGranted, chain(&refused));
+            Event::Refused(start, Rejection { reason, message })
+        }
+    }
+}

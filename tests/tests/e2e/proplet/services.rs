@@ -1,0 +1,103 @@
+//! HTTP services: told where they listen, up until they are stopped.
+
+use anyhow::{Context, Result, bail, ensure};
+use propeller_api::{Service, Work};
+use propeller_artifact::Pushed;
+use propeller_protocol::{Channel, HeldState, Stage, Start, requires};
+use propeller_tests::{PATIENCE, wait_for};
+use rustix::process::Signal;
+use tokio::net::TcpStream;
+
+use super::{
+    endpoints::get,
+    site::{Site, ack, stop},
+};
+
+async fn service(site: &Site, task: &str, pushed: &Pushed) -> Result<Start> {
+    let start = site.task(task, pushed, Work::Service(Service::default())).await?;
+    Ok(Start {
+        requires: vec![requires::SERVICE.to_owned()],
+        ..start
+    })
+}
+
+/// Where it listens, without the scheme.
+async fn address(site: &Site, start: &Start) -> Result<String> {
+    let listens = |stage: &Stage| matches!(stage, Stage::Started { address: Some(_) });
+    match site.wait_for_stage(start, "an address", listens).await? {
+        Stage::Started { address: Some(url) } => {
+            let address = url.strip_prefix("http://").context("no URL")?;
+            Ok(address.to_owned())
+        }
+        other => bail!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_service_serves_until_it_is_stopped() -> Result<()> {
+    let mut site = Site::new().await?;
+    let _proplet = site.start(&["--capacity-tasks", "1"]).await?;
+    let hello = site.push("http-hello").await?;
+    let start = service(&site, "hello", &hello).await?;
+    site.say(Channel::Start, &start).await?;
+    let at = address(&site, &start).await?;
+    let (status, body) = get(&at, "/").await?;
+    ensure!(status == 200, "{status} {body}");
+
+    // It holds its room, and whoever comes to know of it later is told where it is.
+    let next = site.addition("next", &site.push("addition").await?).await?;
+    site.say(Channel::Start, &next).await?;
+    site.wait_for_inventory("one that waits", |held| {
+        held.iter().any(|held| held.state == HeldState::Queued)
+    })
+    .await?;
+    let told = site.reports(&start).len();
+    site.broker.kill()?;
+    site.broker.start_again().await?;
+    wait_for("the address again", PATIENCE, async || {
+        let later = site.reports(&start).split_off(told);
+        ensure!(later.iter().any(|stage| matches!(stage, Stage::Started { address: Some(_) })), "{later:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(get(&at, "/").await?.0 == 200, "it went on without the broker");
+
+    site.wait_for_presence_after(site.presences()).await?;
+    site.say(Channel::Stop, &stop(&start)).await?;
+    assert_eq!(site.wait_for_failure(&start).await?.reason, "Cancelled");
+    ensure!(TcpStream::connect(&at).await.is_err(), "it still listens");
+    site.say(Channel::Ack, &ack(&start)).await?;
+    site.wait_for_outcome(&next).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_service_ends_when_the_proplet_does() -> Result<()> {
+    let site = Site::new().await?;
+    let mut proplet = site.start(&["--drain-seconds", "600"]).await?;
+    let start = service(&site, "hello", &site.push("http-hello").await?).await?;
+    site.say(Channel::Start, &start).await?;
+    address(&site, &start).await?;
+    let process = proplet.process()?;
+    process.signal(Signal::TERM)?;
+    let status = process.wait_for_end(PATIENCE).await?;
+    ensure!(status.success(), "{status}");
+    assert_eq!(site.wait_for_failure(&start).await?.reason, "Interrupted");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_service_fails_and_a_taken_port_does_too() -> Result<()> {
+    let site = Site::new().await?;
+    let _proplet = site.start(&[]).await?;
+    let addition = service(&site, "addition", &site.push("addition").await?).await?;
+    site.say(Channel::Start, &addition).await?;
+    assert_eq!(site.wait_for_failure(&addition).await?.reason, "NotAService");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let mut start = service(&site, "taken", &site.push("http-hello").await?).await?;
+    let port = taken.local_addr()?.port().try_into().ok();
+    start.work = Work::Service(Service { port });
+    site.say(Channel::Start, &start).await?;
+    assert_eq!(site.wait_for_failure(&start).await?.reason, "ListenFailed");
+    Ok(())
+}
