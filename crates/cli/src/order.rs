@@ -7,8 +7,8 @@ use std::{
 
 use propeller_api::{Grants, Memory, Task, Work};
 use propeller_host::engine::{
-    CacheConfig, CompileBounds, Compiler, Engine, EngineConfig, EngineError, Granted, Limits, Means, Policy, Prepared,
-    Sandbox, Stdio, TaskContext,
+    CacheConfig, CompileBounds, Compiler, Engine, EngineConfig, EngineError, Granted, KeyValue, Limits, Means, Policy,
+    Prepared, Sandbox, Stdio, TaskContext,
 };
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     component::{Access, Component, Origin},
     failure::Failure,
     grants::GrantArgs,
+    settings::Environment,
     source::Source,
     task,
 };
@@ -95,10 +96,20 @@ impl Order {
 }
 
 /// The walls of a run here, where who runs a component is who grants.
-pub fn sandbox(limits: Limits, task: TaskContext, grants: &Grants, stdio: Stdio) -> Result<Sandbox, Failure> {
+pub fn sandbox(
+    limits: Limits,
+    task: TaskContext,
+    grants: &Grants,
+    stdio: Stdio,
+    environment: &Environment,
+) -> Result<Sandbox, Failure> {
+    let means = Means {
+        keyvalue: environment.keyvalue().map(KeyValue::at),
+        ..Means::system()
+    };
     Ok(Sandbox {
         limits,
-        grants: Granted::check(grants, &Policy::anything(), &task, &Means::system())?,
+        grants: Granted::check(grants, &Policy::anything(), &task, &means)?,
         task,
         stdio,
         // Nobody cancels a call or a program: Ctrl-C drops the future, which ends it as well.

@@ -55,7 +55,7 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
     );
     match asked.of(&component.contract, known)? {
         Work::Call(call) => {
-            let sandbox = order::sandbox(limits, task, &grants, Stdio::Stderr)?;
+            let sandbox = order::sandbox(limits, task, &grants, Stdio::Stderr, access.environment)?;
             let invocation = Invocation {
                 function: call.function,
                 args: call.args,
@@ -69,7 +69,7 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
             Ok(Exit::Done)
         }
         Work::Program(args) => {
-            let sandbox = order::sandbox(limits, task, &grants, Stdio::Inherit)?;
+            let sandbox = order::sandbox(limits, task, &grants, Stdio::Inherit, access.environment)?;
             let name = component.origin.short_name();
             let program = Program { name, args, sandbox };
             let exit = main(program, &component, access, known).await?;

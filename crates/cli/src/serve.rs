@@ -52,7 +52,13 @@ pub async fn serve(args: &Serve, access: &Access<'_>) -> Result<(), Failure> {
     };
 
     let listener = TcpListener::bind(address).map_err(|source| Failure::Listen { address, source })?;
-    let sandbox = order::sandbox(limits, order.context(&component.origin), &grants, Stdio::Stderr)?;
+    let sandbox = order::sandbox(
+        limits,
+        order.context(&component.origin),
+        &grants,
+        Stdio::Stderr,
+        access.environment,
+    )?;
     let cancel = sandbox.cancel.clone();
     let (sender, mut events) = mpsc::channel(64);
     let serving = prepared.serve(Service {

@@ -27,6 +27,7 @@ pub struct Environment {
     home: Option<PathBuf>,
     config_home: Option<PathBuf>,
     cache_home: Option<PathBuf>,
+    state_home: Option<PathBuf>,
     docker_config: Option<PathBuf>,
 }
 
@@ -39,6 +40,7 @@ impl Environment {
             home: env::home_dir(),
             config_home: directory("XDG_CONFIG_HOME"),
             cache_home: directory("XDG_CACHE_HOME"),
+            state_home: directory("XDG_STATE_HOME"),
             docker_config: default_docker_config(),
         }
     }
@@ -47,6 +49,11 @@ impl Environment {
     pub fn cache(&self, args: &RegistryArgs) -> Option<PathBuf> {
         let default = || self.below(&self.cache_home, ".cache", "");
         args.cache.clone().or_else(default)
+    }
+
+    /// Where buckets are kept that components open, if there is a place.
+    pub fn keyvalue(&self) -> Option<PathBuf> {
+        self.below(&self.state_home, ".local/state", "keyvalue.redb")
     }
 
     /// A client for the registry of this reference.

@@ -7,28 +7,39 @@ use std::sync::Arc;
 
 use propeller_api::Grants;
 use propeller_delivery::ledger::Event;
-use propeller_protocol::{Refusal, Rejection, Start};
+use propeller_protocol::{AttemptRef, Refusal, Rejection, Start};
 use tokio::task::JoinSet;
 
 use super::chain::chain;
-use crate::engine::{Granted, Means, Policy, Refused};
+use crate::engine::{Granted, Means, Policy, Refused, TaskContext};
 
 /// What tasks may be granted here, and what grants are made of.
 pub struct Rules {
     /// What may be asked.
     pub policy: Policy,
-    /// How names are resolved, and whom TLS trusts.
+    /// How names are resolved, whom TLS trusts, and where values are kept.
     pub means: Means,
 }
 
 impl Rules {
-    /// What is asked, if it is allowed.
+    /// What is asked for an attempt, if it is allowed.
     ///
     /// # Errors
     ///
     /// The first grant that isn't allowed, or can't be had.
-    pub fn grant(&self, asked: &Grants) -> Result<Granted, Refused> {
-        Granted::check(asked, &self.policy, &self.means)
+    pub fn grant(&self, asked: &Grants, attempt: &AttemptRef) -> Result<Granted, Refused> {
+        Granted::check(asked, &self.policy, &task_context(attempt), &self.means)
+    }
+}
+
+/// What a guest is told of its task.
+pub fn task_context(attempt: &AttemptRef) -> TaskContext {
+    let AttemptRef { task, attempt } = attempt.clone();
+    TaskContext {
+        namespace: task.namespace,
+        name: task.name,
+        uid: task.uid,
+        attempt,
     }
 }
 
@@ -70,7 +81,7 @@ impl Gate {
 
 fn check(start: Box<Start>, rules: &Rules) -> Event {
     let grants = start.grants.clone().unwrap_or_default();
-    match rules.grant(&grants) {
+    match rules.grant(&grants, &start.attempt) {
         Ok(_) => Event::Start(start),
         Err(refused) => {
             let (reason, message) = (Refusal::NotGranted, chain(&refused));

@@ -23,8 +23,10 @@ use super::{
     vitals::Doctor,
     voice::{Profile, Voice},
 };
-use crate::engine::{CacheConfig, Compiler, Engine, EngineConfig, EngineError, Means};
+use crate::engine::{CacheConfig, Compiler, Engine, EngineConfig, EngineError, KeyValue, Means};
 
+/// Below the state directory.
+const KEYVALUE: &str = "keyvalue.redb";
 /// A broker that is silent for twice as long is taken for gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A stop or an acknowledgement is of use for as long as the journal holds the attempt; a start carries its own, shorter expiry.
@@ -82,7 +84,10 @@ impl Proplet {
         let metrics = Metrics::default();
         let rules = Arc::new(Rules {
             policy: settings.policy.clone(),
-            means: Means::system(),
+            means: Means {
+                keyvalue: Some(KeyValue::at(settings.state_dir.join(KEYVALUE))),
+                ..Means::system()
+            },
         });
         let (logs, lines) = mpsc::channel(logs::QUEUE);
         let supervisor = Supervisor::new(Workshop {

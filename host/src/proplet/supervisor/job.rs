@@ -15,12 +15,10 @@ use tracing::Instrument;
 
 use super::service::Keep;
 use crate::{
-    engine::{
-        self, Engine, Granted, Invocation, LineLimits, Prepared, Program, Sandbox, Stdio, TaskContext, lines,
-    },
+    engine::{self, Engine, Granted, Invocation, LineLimits, Prepared, Program, Sandbox, Stdio, lines},
     proplet::{
         config::{ServiceSettings, TaskSettings},
-        gate::Rules,
+        gate::{Rules, task_context},
         limits::Limits,
         logs::{self, Batch},
         metrics::{Metrics, Source},
@@ -119,8 +117,8 @@ impl Job {
         let Some(grants) = self.start.grants.clone() else {
             return Ok(Granted::default());
         };
-        let rules = Arc::clone(&self.workshop.rules);
-        Ok(tokio::task::spawn_blocking(move || rules.grant(&grants)).await??)
+        let (rules, attempt) = (Arc::clone(&self.workshop.rules), self.start.attempt.clone());
+        Ok(tokio::task::spawn_blocking(move || rules.grant(&grants, &attempt)).await??)
     }
 
     async fn work(self, prepared: Prepared, granted: Granted) -> Run {
@@ -174,7 +172,6 @@ impl Job {
     }
 
     fn sandbox(&self, grants: Granted, stdio: Stdio) -> Sandbox {
-        let AttemptRef { task, attempt } = self.start.attempt.clone();
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
         Sandbox {
             limits: engine::Limits {
@@ -182,12 +179,7 @@ impl Job {
                 deadline: self.deadline.map_or(Duration::MAX, left),
                 result: self.workshop.settings.max_result,
             },
-            task: TaskContext {
-                namespace: task.namespace,
-                name: task.name,
-                uid: task.uid,
-                attempt,
-            },
+            task: task_context(&self.start.attempt),
             grants,
             stdio,
             cancel: self.cancel.clone(),
