@@ -45,7 +45,7 @@ gen: ## Write the CRDs and the golden messages anew from the Rust types
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (600); needs cargo-fuzz
 	cp Cargo.lock fuzz/Cargo.lock
 	cd fuzz && for target in $(FUZZ_TARGETS); do \
-		$(CARGO) fuzz run --sanitizer none $$target \
+		mkdir -p found/$$target && $(CARGO) fuzz run --sanitizer none $$target found/$$target corpus/$$target \
 			-- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 || exit; \
 	done
 
