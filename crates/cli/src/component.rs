@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use propeller_api::Digest;
 use propeller_artifact::{Reference, digest_of};
-use propeller_types::{Contract, ReadError, lift};
+use propeller_types::Contract;
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -80,10 +80,7 @@ impl Component {
 
     /// Reads the types. What a registry's client has verified is hashed once more: so digest and bytes can't disagree behind this.
     pub fn new(origin: Origin, bytes: Bytes) -> Result<Self, Failure> {
-        let contract = lift(&bytes)
-            .map_err(ReadError::from)
-            .and_then(|component| Contract::read(&component));
-        match contract {
+        match Contract::read(&bytes) {
             Ok(contract) => Ok(Self {
                 origin,
                 digest: digest_of(&bytes),
