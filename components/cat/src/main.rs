@@ -3,7 +3,7 @@
 use std::{
     env,
     fs::File,
-    io::{self, Write},
+    io::{self, Read, Write},
 };
 
 fn main() -> io::Result<()> {
@@ -14,12 +14,23 @@ fn main() -> io::Result<()> {
             Some(file) => output = Box::new(File::create(file)?),
             None => {
                 any = true;
-                io::copy(&mut File::open(argument)?, &mut output)?;
+                copy(File::open(argument)?, &mut output)?;
             }
         }
     }
     if !any {
-        io::copy(&mut io::stdin(), &mut output)?;
+        copy(io::stdin(), &mut output)?;
     }
-    output.flush()
+    Ok(())
+}
+
+/// Piece by piece as it comes, without waiting for ends of lines.
+fn copy(mut input: impl Read, output: &mut dyn Write) -> io::Result<()> {
+    let mut piece = [0; 4096];
+    loop {
+        match input.read(&mut piece)? {
+            0 => return Ok(()),
+            n => output.write_all(&piece[..n]).and_then(|()| output.flush())?,
+        }
+    }
 }

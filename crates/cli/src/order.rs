@@ -2,6 +2,7 @@
 
 use std::{
     num::{NonZeroU32, NonZeroUsize},
+    thread,
     time::Duration,
 };
 
@@ -119,20 +120,22 @@ pub fn sandbox(
 
 /// Compiles it, or finds it compiled. At most `instances` of it live at the same time.
 pub async fn prepare(component: &Component, access: &Access<'_>, instances: NonZeroU32) -> Result<Prepared, Failure> {
+    // Every field is said: the default asks the operating system for processors, which takes longer than a call.
     let config = EngineConfig {
         // One instance is never in two places.
         guest_threads: match instances {
             NonZeroU32::MIN => NonZeroUsize::MIN,
-            _ => EngineConfig::default().guest_threads,
+            _ => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         },
         // A component may have several memories, each of which takes the room of one.
         instances: instances.saturating_mul(MEMORIES),
+        warm_components: NonZeroUsize::MIN,
+        warm_bytes: usize::MAX,
         cache: access.environment.cache(access.args).map(|directory| CacheConfig {
             directory: directory.join("code"),
             max_bytes: CODE_BYTES,
         }),
         compiler: Compiler::this_program(CompileBounds::default()),
-        ..EngineConfig::default()
     };
     let engine = match Engine::new(config.clone()) {
         Err(EngineError::Cache(error)) => {

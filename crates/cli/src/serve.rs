@@ -108,7 +108,7 @@ fn tell(event: ServiceEvent) {
         ServiceEvent::Ready(address) => drop(writeln!(io::stderr(), "http://{address}")),
         ServiceEvent::Failed(failure) => {
             let (reason, backtrace) = (failure.reason(), backtrace(&failure));
-            tracing::warn!(reason, "a request failed: {failure}{backtrace}");
+            tracing::warn!("a request failed ({reason}): {failure}{backtrace}");
         }
     }
 }

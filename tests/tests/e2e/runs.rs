@@ -60,7 +60,7 @@ async fn output_is_told_as_lines() -> Result<()> {
         ["out 1", "out 2", "\u{fffd} is no character", "no end"]
     );
     assert_eq!(of(Stream::Stderr), ["error 1", "error with two parts"]);
-    assert_eq!(outcome.figures.bytes_out, 67);
+    assert_eq!(outcome.figures.bytes_out, 65);
     Ok(())
 }
 

@@ -15,8 +15,8 @@ use std::{
 
 use wasmtime::Store;
 
-pub(super) use export::Exports;
 pub use command::{Exit, Program};
+pub(super) use export::Exports;
 pub use invoke::{Invocation, Returned};
 pub use service::{Served, Service, ServiceEvent, ServiceLimits};
 

@@ -64,7 +64,7 @@ pub struct ServiceLimits {
     pub requests: NonZeroUsize,
     /// Connections at the same moment. Others wait in the listener's queue.
     pub connections: NonZeroUsize,
-    /// Bytes of a request's head. Answered with 431.
+    /// Bytes of a request's head; up to twice as many if they arrive at once. Answered with 431.
     pub head: usize,
     /// Bytes of a request's body. Answered with 413 if it's announced, else the guest's reading fails.
     pub body: u64,
