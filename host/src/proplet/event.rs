@@ -1,8 +1,8 @@
 //! Everything that can happen to a proplet.
 
+use super::{keeper::Answer, logs::Batch, supervisor::News, vitals::Question};
 use propeller_bus as bus;
 use propeller_delivery::ledger;
-use super::{keeper::Answer, logs::Batch, supervisor::News, vitals::Question};
 
 /// One thing that happened. The loop does each without waiting for anything.
 #[derive(Debug)]

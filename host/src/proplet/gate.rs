@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use propeller_api::Grants;
 use propeller_delivery::ledger::Event;
 use propeller_protocol::{AttemptRef, Refusal, Rejection, Start};
 use tokio::task::JoinSet;
@@ -17,29 +16,21 @@ use crate::engine::{Granted, Means, Policy, Refused, TaskContext};
 pub struct Rules {
     /// What may be asked.
     pub policy: Policy,
-    /// How names are resolved, whom TLS trusts, and where values are kept.
+    /// How names are resolved, and whom TLS trusts.
     pub means: Means,
 }
 
 impl Rules {
-    /// What is asked for an attempt, if it is allowed.
+    /// What a start asks, if it is allowed.
     ///
     /// # Errors
     ///
     /// The first grant that isn't allowed, or can't be had.
-    pub fn grant(&self, asked: &Grants, attempt: &AttemptRef) -> Result<Granted, Refused> {
-        Granted::check(asked, &self.policy, &task_context(attempt), &self.means)
-    }
-}
-
-/// What a guest is told of its task.
-pub fn task_context(attempt: &AttemptRef) -> TaskContext {
-    let AttemptRef { task, attempt } = attempt.clone();
-    TaskContext {
-        namespace: task.namespace,
-        name: task.name,
-        uid: task.uid,
-        attempt,
+    pub fn grant(&self, start: &Start) -> Result<Granted, Refused> {
+        match &start.grants {
+            Some(asked) => Granted::check(asked, &self.policy, &context(start), &self.means),
+            None => Ok(Granted::default()),
+        }
     }
 }
 
@@ -66,6 +57,18 @@ impl Gate {
         None
     }
 
+    /// The task is gone: what it kept on this disk goes too.
+    pub fn forget(&self, uid: String) {
+        let Some(keyvalue) = self.rules.means.keyvalue.clone() else {
+            return;
+        };
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = keyvalue.forget(&uid) {
+                tracing::warn!(uid, error = chain(&error), "the buckets of a task that is gone stay");
+            }
+        });
+    }
+
     /// The next start that was checked, or none while none is being checked. Can be cancelled without losing one.
     pub async fn checked(&mut self) -> Option<Event> {
         while let Some(checked) = self.checks.join_next().await {
@@ -80,12 +83,22 @@ impl Gate {
 }
 
 fn check(start: Box<Start>, rules: &Rules) -> Event {
-    let grants = start.grants.clone().unwrap_or_default();
-    match rules.grant(&grants, &start.attempt) {
+    match rules.grant(&start) {
         Ok(_) => Event::Start(start),
         Err(refused) => {
             let (reason, message) = (Refusal::NotGranted, chain(&refused));
             Event::Refused(start, Rejection { reason, message })
         }
+    }
+}
+
+/// What the guest is told that it runs for.
+pub fn context(start: &Start) -> TaskContext {
+    let AttemptRef { task, attempt } = start.attempt.clone();
+    TaskContext {
+        namespace: task.namespace,
+        name: task.name,
+        uid: task.uid,
+        attempt,
     }
 }

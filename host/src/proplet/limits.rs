@@ -31,7 +31,10 @@ impl Limits {
     /// What the start wants, or else what the proplet gives by default. That it gives so much memory was found when the start was accepted;
     /// a deadline is cut to the longest that it gives.
     pub fn new(start: &Start, settings: &TaskSettings) -> Self {
-        let wanted = start.limits.deadline_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        let wanted = start
+            .limits
+            .deadline_seconds
+            .map(|seconds| Duration::from_secs(seconds.into()));
         let (deadline, deadline_by) = match wanted {
             Some(wanted) if wanted > settings.max_deadline => (settings.max_deadline, By::Maximum),
             Some(wanted) => (wanted, By::Task),
@@ -56,7 +59,9 @@ impl Limits {
     pub fn about_memory(&self) -> String {
         let limit = self.memory;
         if self.memory_is_default {
-            format!("the task needs more memory than the {limit} that this proplet gives by default; set resources.memory")
+            format!(
+                "the task needs more memory than the {limit} that this proplet gives by default; set resources.memory"
+            )
         } else {
             format!("the task needs more memory than its limit of {limit}; raise resources.memory")
         }
@@ -122,7 +127,13 @@ pub(super) mod tests {
             "raise resources.memory",
             "raise activeDeadlineSeconds",
         );
-        check(Some(150), 150, 20, "raise resources.memory", "task.max-deadline-seconds");
+        check(
+            Some(150),
+            150,
+            20,
+            "raise resources.memory",
+            "task.max-deadline-seconds",
+        );
     }
 
     #[test]

@@ -40,11 +40,7 @@ pub async fn tell(mut reader: LineReader, attempt: AttemptRef, batches: mpsc::Se
                 continue;
             }
             let attempt = attempt.clone();
-            let batch = Batch {
-                attempt,
-                stream,
-                lines,
-            };
+            let batch = Batch { attempt, stream, lines };
             if batches.send(batch).await.is_err() {
                 return;
             }

@@ -17,7 +17,9 @@ impl Machine {
             host_name: System::host_name().ok(),
             state_dir: state_dir(),
             password: env::var("PROPLET_MQTT_PASSWORD").ok().map(SecretString::from),
-            otlp_endpoint: env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok().filter(|url| !url.is_empty()),
+            otlp_endpoint: env::var("OTEL_EXPORTER_OTLP_ENDPOINT")
+                .ok()
+                .filter(|url| !url.is_empty()),
         }
     }
 }

@@ -78,26 +78,49 @@ impl Default for Metrics {
             accepted: of(r, "attempts_accepted", "Attempts accepted"),
             rejected: of(r, "attempts_rejected", "Starts refused, by reason"),
             refusals: Counter::default(),
-            ended: of(r, "attempts_ended", "Attempts ended, by reason; Completed is the good one"),
+            ended: of(
+                r,
+                "attempts_ended",
+                "Attempts ended, by reason; Completed is the good one",
+            ),
             completed: Counter::default(),
             failed: Counter::default(),
             running: of(r, "attempts_running", "Attempts that run"),
             queued: of(r, "attempts_queued", "Attempts that wait for room"),
             restarts: of(r, "service_restarts", "Services started again in place"),
-            wall: histogram(r, "attempt_duration_seconds", "Time from a run's begin to its end", SECONDS),
+            wall: histogram(
+                r,
+                "attempt_duration_seconds",
+                "Time from a run's begin to its end",
+                SECONDS,
+            ),
             cpu: histogram(r, "attempt_cpu_seconds", "Processor time of a run", SECONDS),
             memory: histogram(r, "attempt_peak_memory_bytes", "Most memory of a run", BYTES),
             peak: Gauge::default(),
             bytes_in: of(r, "attempt_received_bytes", "Bytes that runs were given"),
             bytes_out: of(r, "attempt_sent_bytes", "Bytes that runs gave"),
             prepares: of(r, "prepares", "Components made ready to run, by whether they were warm"),
-            fetching: histogram(r, "fetch_duration_seconds", "Time to fetch and verify a component", SECONDS),
-            compiling: histogram(r, "prepare_duration_seconds", "Time to compile or load a component", SECONDS),
+            fetching: histogram(
+                r,
+                "fetch_duration_seconds",
+                "Time to fetch and verify a component",
+                SECONDS,
+            ),
+            compiling: histogram(
+                r,
+                "prepare_duration_seconds",
+                "Time to compile or load a component",
+                SECONDS,
+            ),
             connected: of(r, "broker_connected", "Whether the session with the broker is up"),
             connects: of(r, "broker_connects", "Connections made with the broker"),
             undecodable: of(r, "messages_undecodable", "Messages that couldn't be read"),
             log_lines: of(r, "log_lines", "Lines of tasks told to the broker"),
-            log_lines_dropped: of(r, "log_lines_dropped", "Lines of tasks dropped because the broker was away or far behind"),
+            log_lines_dropped: of(
+                r,
+                "log_lines_dropped",
+                "Lines of tasks dropped because the broker was away or far behind",
+            ),
             journal_bytes: of(r, "journal_bytes", "Size of the journal on disk"),
             registry: Arc::default(),
         };
@@ -112,12 +135,7 @@ fn of<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &s
     metric
 }
 
-fn histogram(
-    registry: &mut Registry,
-    name: &str,
-    help: &str,
-    buckets: impl IntoIterator<Item = f64>,
-) -> Histogram {
+fn histogram(registry: &mut Registry, name: &str, help: &str, buckets: impl IntoIterator<Item = f64>) -> Histogram {
     let metric = Histogram::new(buckets);
     registry.register(name, help, metric.clone());
     metric
@@ -162,7 +180,8 @@ impl Metrics {
     }
 
     fn used(&self, usage: &Usage) {
-        self.wall.observe(Duration::from_millis(usage.wall_millis).as_secs_f64());
+        self.wall
+            .observe(Duration::from_millis(usage.wall_millis).as_secs_f64());
         self.cpu.observe(Duration::from_millis(usage.cpu_millis).as_secs_f64());
         // Exact up to eight petabytes.
         self.memory.observe(usage.peak_memory_bytes as f64);
@@ -239,7 +258,10 @@ impl Metrics {
             ("proplet_attempt_peak_memory_bytes", self.peak.get()),
             ("proplet_messages_undecodable_total", self.undecodable.get()),
         ];
-        figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        figures
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 }
 

@@ -34,10 +34,13 @@ mod signals;
 mod start;
 mod supervisor;
 mod telemetry;
+mod telling;
 mod vitals;
 mod voice;
 
-pub use config::{EngineSettings, Flags, LogFormat, Machine, Mqtt, ServiceSettings, Settings, SettingsError, TaskSettings};
+pub use config::{
+    EngineSettings, Flags, LogFormat, Machine, Mqtt, ServiceSettings, Settings, SettingsError, TaskSettings,
+};
 pub use journal::JournalError;
 pub use run::{Broken, Ended, Proplet};
 pub use signals::signals;

@@ -130,7 +130,10 @@ pub fn outcome(run: Run, limits: &Limits, why: Option<Why>) -> Outcome {
 
 /// What to report of an attempt whose deadline passed before there was room for it.
 pub fn overdue(limits: &Limits) -> Outcome {
-    let message = format!("the deadline passed while the task waited for room: {}", limits.about_deadline());
+    let message = format!(
+        "the deadline passed while the task waited for room: {}",
+        limits.about_deadline()
+    );
     let failure = Failure {
         reason: reason::DEADLINE_EXCEEDED.to_owned(),
         message,

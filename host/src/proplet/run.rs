@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use propeller_bus::{self as bus, Events, Publisher, Qos};
-use propeller_delivery::ledger::{self, Action, Holding};
-use propeller_protocol::{HeldState, Outcome, Stage, Start};
+use propeller_delivery::ledger::{self, Action};
+use propeller_protocol::{Stage, Verdict};
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval},
@@ -15,7 +15,7 @@ use super::{
     event::Event,
     gate::Gate,
     inbound::{Heard, Inbound},
-    keeper::{Answer, Inventory, Keeper, Request},
+    keeper::{Answer, Keeper, Request},
     logs::Batch,
     metrics::Metrics,
     supervisor::{News, Supervisor},
@@ -35,9 +35,9 @@ pub struct Proplet {
     pub(super) parts: Parts,
     pub(super) connected: bool,
     /// Whether the journal could be written the last time.
-    durable: bool,
+    pub(super) durable: bool,
     /// With which quality the inventories that the keeper was asked for are to be told.
-    asked: VecDeque<Qos>,
+    pub(super) asked: VecDeque<Qos>,
     pub(super) ending: Option<Ending>,
     heartbeat: Interval,
     repeat: Interval,
@@ -169,19 +169,32 @@ impl Proplet {
             }
             // The session tells the log, and goes on trying.
             bus::Event::Refused { .. } => {}
-            bus::Event::Message { topic, payload, .. } => match self.parts.inbound.read(&topic, &payload) {
-                Heard::Event(ledger::Event::Start(start)) => {
-                    if let Some(event) = self.parts.gate.pass(start) {
-                        self.ask(event);
-                    }
+            bus::Event::Message { topic, payload, .. } => {
+                let heard = self.parts.inbound.read(&topic, &payload);
+                self.heard(heard);
+            }
+        }
+    }
+
+    fn heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Event(ledger::Event::Start(start)) => {
+                if let Some(event) = self.parts.gate.pass(start) {
+                    self.ask(event);
                 }
-                Heard::Event(event) => self.ask(event),
-                Heard::Malformed(holding, rejection) => {
-                    self.parts.metrics.undecodable();
-                    self.report(holding, Stage::Rejected { rejection });
+            }
+            Heard::Event(ledger::Event::Ack(ack)) => {
+                if ack.verdict == Verdict::Discarded && ack.journal == *self.parts.keeper.journal() {
+                    self.parts.gate.forget(ack.attempt.task.uid.clone());
                 }
-                Heard::Undecodable => self.parts.metrics.undecodable(),
-            },
+                self.ask(ledger::Event::Ack(ack));
+            }
+            Heard::Event(event) => self.ask(event),
+            Heard::Malformed(holding, rejection) => {
+                self.parts.metrics.undecodable();
+                self.report(holding, Stage::Rejected { rejection });
+            }
+            Heard::Undecodable => self.parts.metrics.undecodable(),
         }
     }
 
@@ -205,12 +218,6 @@ impl Proplet {
         }
     }
 
-    fn note_accept(&self, start: &Start, what: &str) {
-        let (task, attempt, component) = (&start.attempt.task, start.attempt.attempt, &start.component);
-        tracing::info!(%task, attempt, %component, work = %start.work, "{what}");
-        self.parts.metrics.accepted();
-    }
-
     fn news(&mut self, news: News) {
         match news {
             News::Started(attempt, started) => self.ask(ledger::Event::Started(attempt, started)),
@@ -219,38 +226,6 @@ impl Proplet {
         }
         if self.ending.is_some() {
             self.ask_inventory(Qos::AtMostOnce);
-        }
-    }
-
-    fn note_end(&self, holding: &Holding, outcome: &Outcome) {
-        let (task, attempt) = (&holding.attempt.task, holding.attempt.attempt);
-        match outcome {
-            Outcome::Completed { usage, .. } => {
-                tracing::info!(%task, attempt, millis = usage.wall_millis, "completed");
-            }
-            Outcome::Failed { failure, usage } => {
-                let (reason, detail) = (&failure.reason, &failure.message);
-                tracing::info!(%task, attempt, millis = usage.wall_millis, reason, detail, "failed");
-            }
-        }
-        self.parts.metrics.ended(outcome);
-    }
-
-    /// While the broker is away, and when the outbox is full, what will be told again anyway is not queued: however long that lasts, the
-    /// outbox holds each outcome once.
-    fn report(&mut self, holding: Holding, stage: Stage) {
-        match &stage {
-            Stage::Rejected { rejection } => {
-                let (task, attempt, reason) = (&holding.attempt.task, holding.attempt.attempt, rejection.reason);
-                tracing::info!(%task, attempt, ?reason, detail = rejection.message, "rejected");
-                self.parts.metrics.rejected(reason);
-            }
-            _ if !self.connected => return,
-            _ => {}
-        }
-        let report = self.parts.voice.report(holding, stage);
-        if self.parts.publisher.try_publish(report) != Ok(true) {
-            tracing::debug!("the outbox is full, a report will be told again later");
         }
     }
 
@@ -267,48 +242,6 @@ impl Proplet {
     pub(super) fn ask_inventory(&mut self, qos: Qos) {
         self.asked.push_back(qos);
         self.parts.keeper.ask(Request::Inventory);
-    }
-
-    fn tell_presence(&mut self, inventory: Inventory) {
-        let qos = self.asked.pop_front().unwrap_or(Qos::AtMostOnce);
-        self.durable = inventory.durable;
-        let (running, queued) = (inventory.count(HeldState::Running), inventory.count(HeldState::Queued));
-        self.parts.metrics.held(running, queued);
-        if let Some(ending) = &mut self.ending {
-            // One that was asked for before the signal says nothing about starts that were accepted since.
-            ending.idle = inventory.draining && inventory.is_idle();
-        }
-        if !self.connected {
-            return;
-        }
-        let Parts {
-            publisher,
-            voice,
-            profile,
-            inbound,
-            ..
-        } = &mut self.parts;
-        let alive = voice.alive(profile, inventory, inbound.undecodable(), qos);
-        let told = match qos {
-            Qos::AtLeastOnce => publisher.try_publish(alive) == Ok(true),
-            Qos::AtMostOnce => publisher.offer(alive),
-        };
-        if !told {
-            tracing::debug!("presence was not told: the connection is far behind");
-        }
-    }
-
-    fn tell_figures(&mut self) {
-        let figures = self.parts.metrics.by_name();
-        // Figures that are late are of no use to anybody.
-        let _ = self.parts.publisher.offer(self.parts.voice.metrics(figures));
-    }
-
-    /// Lines go as they come or not at all: the outbox is for results.
-    fn tell_lines(&mut self, batch: Batch) {
-        let lines = batch.lines.len();
-        let told = self.parts.publisher.offer(self.parts.voice.logs(batch));
-        self.parts.metrics.lines(lines, told);
     }
 
     fn answer(&self, question: Question) {

@@ -56,7 +56,9 @@ impl Telemetry {
                 KeyValue::new("service.instance.id", settings.id.to_string()),
             ])
             .build();
-        let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(who);
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(who);
         Ok(Self(Some(provider.build())))
     }
 
@@ -64,7 +66,10 @@ impl Telemetry {
     pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> Option<impl Layer<S> + use<S>> {
         let tracer = self.0.as_ref()?.tracer("proplet");
         let layer = tracing_opentelemetry::layer().with_tracer(tracer);
-        let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
+        let layer = layer
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false);
         Some(layer.with_filter(filter_fn(|metadata| metadata.target() == TARGET)))
     }
 
@@ -109,6 +114,8 @@ pub fn step(name: &'static str) -> Span {
 pub fn ended(span: &Span, run: &Run) {
     match &run.result {
         Ok(_) => span.record("otel.status_code", "ok"),
-        Err(error) => span.record("otel.status_code", "error").record("error.type", error.reason()),
+        Err(error) => span
+            .record("otel.status_code", "error")
+            .record("error.type", error.reason()),
     };
 }

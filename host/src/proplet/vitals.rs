@@ -100,9 +100,17 @@ impl Doctor {
         let is = |ok: fn(Pulse) -> bool| pulse.is_some_and(ok);
         let silent = pulse.is_none().then_some("the event loop does not answer");
         let part = |ok: bool, good: &str, bad: &str| Part::new(ok, good, silent.unwrap_or(bad));
-        let broker = part(is(|pulse| pulse.connected), "connected", "there is no session with the broker");
+        let broker = part(
+            is(|pulse| pulse.connected),
+            "connected",
+            "there is no session with the broker",
+        );
         let journal = part(is(|pulse| pulse.durable), "written", "the journal can't be written");
-        let accepting = part(is(|pulse| !pulse.draining), "starts are accepted", "the proplet is shutting down");
+        let accepting = part(
+            is(|pulse| !pulse.draining),
+            "starts are accepted",
+            "the proplet is shutting down",
+        );
         Readiness {
             ready: broker.ok && journal.ok && engine.ok && accepting.ok,
             broker,

@@ -109,11 +109,7 @@ impl Voice {
 
     /// Lines that a task wrote.
     pub fn logs(&mut self, batch: Batch) -> Publication {
-        let Batch {
-            attempt,
-            stream,
-            lines,
-        } = batch;
+        let Batch { attempt, stream, lines } = batch;
         let logs = Logs {
             sender: self.next(),
             attempt,

@@ -71,7 +71,9 @@ impl Ledger {
         if memory > max {
             return refuse(
                 Refusal::TooLarge,
-                format!("the task asks for {memory} of memory, and this proplet gives any task {max} at most (its task.max-memory)"),
+                format!(
+                    "the task asks for {memory} of memory, and this proplet gives any task {max} at most (its task.max-memory)"
+                ),
             );
         }
         None
@@ -104,14 +106,7 @@ impl Ledger {
             draft.act(Action::Run(start));
         } else if draft.waiting() < count(self.terms.queue) {
             let place = self.entries.next_place();
-            draft.put(
-                key(&holding.attempt),
-                Entry::Queued {
-                    holding,
-                    memory,
-                    place,
-                },
-            );
+            draft.put(key(&holding.attempt), Entry::Queued { holding, memory, place });
             draft.act(Action::Wait(start));
         } else {
             // Nothing else of the draft happens: what is refused ends no other attempt.

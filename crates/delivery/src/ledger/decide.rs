@@ -63,7 +63,9 @@ impl Ledger {
         for (key, entry) in self.entries.range((Bound::Included((uid.clone(), 0)), to)) {
             match entry {
                 Entry::Running { holding, .. } => draft.act(Action::Cancel(holding.attempt.clone())),
-                Entry::Queued { .. } => draft.end(key, failed(reason::CANCELLED, "the task was cancelled before it ran")),
+                Entry::Queued { .. } => {
+                    draft.end(key, failed(reason::CANCELLED, "the task was cancelled before it ran"))
+                }
                 Entry::Finished { .. } | Entry::Tombstone { .. } => {}
             }
         }
@@ -139,9 +141,7 @@ impl Ledger {
     fn repeat(&self) -> Step {
         let told = |(_, entry): (&Key, &Entry)| match entry {
             Entry::Queued { holding, .. } => Some(Action::Report(holding.clone(), Stage::Accepted)),
-            Entry::Running { holding, started, .. } => {
-                Some(Action::Report(holding.clone(), running(started.as_ref())))
-            }
+            Entry::Running { holding, started, .. } => Some(Action::Report(holding.clone(), running(started.as_ref()))),
             Entry::Finished { holding, outcome } => {
                 let outcome = outcome.clone();
                 Some(Action::Report(holding.clone(), Stage::Finished { outcome }))

@@ -7,7 +7,9 @@ use propeller_api::PropletId;
 use serde::Deserialize;
 
 use super::{
-    groups::{ArtifactFlags, CapacityFlags, EngineFlags, HttpFlags, MqttFlags, ServiceFlags, TaskFlags, TelemetryFlags},
+    groups::{
+        ArtifactFlags, CapacityFlags, EngineFlags, HttpFlags, MqttFlags, ServiceFlags, TaskFlags, TelemetryFlags,
+    },
     settings::PASSWORD_VARIABLE,
 };
 

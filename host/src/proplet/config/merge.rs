@@ -120,7 +120,8 @@ pub(super) fn task(flags: TaskFlags, file: TaskTable, capacity: Capacity) -> Res
     at_most("task.deadline-seconds", deadline.unwrap_or_default(), max_deadline)?;
     let max_result = flags.max_result.or(file.max_result).unwrap_or(RESULT);
     if max_result > MAX_RESULT {
-        let problem = format!("is {max_result}, more than the {MAX_RESULT} that a message carries with all else that it says");
+        let problem =
+            format!("is {max_result}, more than the {MAX_RESULT} that a message carries with all else that it says");
         return Err(SettingsError::Invalid {
             key: "task.max-result",
             problem,

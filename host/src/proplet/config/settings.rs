@@ -17,7 +17,9 @@ use secrecy::SecretString;
 use super::{
     Flags, LogFormat, SettingsError,
     file::File,
-    merge::{at_most, capacity, engine, id_of_host, max_artifact, missing_state_dir, mqtt, policy, seconds, service, task},
+    merge::{
+        at_most, capacity, engine, id_of_host, max_artifact, missing_state_dir, mqtt, policy, seconds, service, task,
+    },
 };
 use crate::engine::{CompileBounds, Policy};
 

@@ -50,7 +50,10 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(settings.task.memory.to_string(), "128Mi");
     assert_eq!((settings.heartbeat.as_secs(), settings.drain.as_secs()), (10, 30));
     assert_eq!((settings.queue, settings.http, settings.otlp_endpoint), (8, None, None));
-    assert_eq!((settings.task.max_result, settings.task.log_bytes_per_second), (64 << 10, 64 << 10));
+    assert_eq!(
+        (settings.task.max_result, settings.task.log_bytes_per_second),
+        (64 << 10, 64 << 10)
+    );
     assert_eq!(
         (settings.service.address.to_string(), settings.service.host.as_str()),
         ("127.0.0.1".into(), "127.0.0.1")
@@ -105,7 +108,10 @@ fn flags_beat_the_file() {
     );
     assert_eq!(settings.heartbeat.as_secs(), 7);
     assert_eq!(format!("{:?}", settings.labels), r#"{"site": "lab", "zone": "b"}"#);
-    assert_eq!((settings.queue, settings.task.max_result, settings.task.log_bytes), (0, 128 << 10, 2 << 20));
+    assert_eq!(
+        (settings.queue, settings.task.max_result, settings.task.log_bytes),
+        (0, 128 << 10, 2 << 20)
+    );
     // Nobody reaches 0.0.0.0: the machine's name is told.
     assert_eq!(settings.service.host, "Edge-7.lab.example");
     assert_eq!(settings.engine.guest_threads.map(usize::from), Some(3));
@@ -152,7 +158,11 @@ fn mistakes_are_named_with_key_and_place() {
         &[BROKER, "--task-max-memory=8Gi"],
         "task.max-memory is 8Gi, more than the 4Gi of capacity.memory",
     );
-    check("", &[BROKER, "--task-max-result=1Mi"], "task.max-result is 1Mi, more than the 512Ki");
+    check(
+        "",
+        &[BROKER, "--task-max-result=1Mi"],
+        "task.max-result is 1Mi, more than the 512Ki",
+    );
     check("", &[BROKER, "--http-address=9464"], "--http-address");
     check(
         "",

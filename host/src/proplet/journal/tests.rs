@@ -55,14 +55,7 @@ fn running(uid: &str) -> Record {
 fn queued(uid: &str) -> Record {
     let (holding, memory) = (holding(uid), Memory::from_bytes(1));
     let place = 7;
-    put(
-        uid,
-        Entry::Queued {
-            holding,
-            memory,
-            place,
-        },
-    )
+    put(uid, Entry::Queued { holding, memory, place })
 }
 
 fn put(uid: &str, entry: Entry) -> Record {
@@ -161,7 +154,10 @@ fn a_journal_is_for_one_process_and_one_user() {
     let state = directory.path().join("a/b");
     let journal = Journal::open(&state, terms(1)).unwrap();
     assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
-    assert!(matches!(Journal::open(&state, terms(1)), Err(JournalError::InUse { .. })));
+    assert!(matches!(
+        Journal::open(&state, terms(1)),
+        Err(JournalError::InUse { .. })
+    ));
     drop(journal);
     assert!(Journal::open(&state, terms(1)).is_ok());
 }

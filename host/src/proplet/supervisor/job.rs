@@ -18,7 +18,7 @@ use crate::{
     engine::{self, Engine, Granted, Invocation, LineLimits, Prepared, Program, Sandbox, Stdio, lines},
     proplet::{
         config::{ServiceSettings, TaskSettings},
-        gate::{Rules, task_context},
+        gate::{self, Rules},
         limits::Limits,
         logs::{self, Batch},
         metrics::{Metrics, Source},
@@ -114,11 +114,11 @@ impl Job {
 
     /// What was allowed when the start came in, opened now: a start that waits holds no directories open.
     async fn grants(&self) -> Result<Granted, RunError> {
-        let Some(grants) = self.start.grants.clone() else {
+        if self.start.grants.is_none() {
             return Ok(Granted::default());
-        };
-        let (rules, attempt) = (Arc::clone(&self.workshop.rules), self.start.attempt.clone());
-        Ok(tokio::task::spawn_blocking(move || rules.grant(&grants, &attempt)).await??)
+        }
+        let (rules, start) = (Arc::clone(&self.workshop.rules), self.start.clone());
+        Ok(tokio::task::spawn_blocking(move || rules.grant(&start)).await??)
     }
 
     async fn work(self, prepared: Prepared, granted: Granted) -> Run {
@@ -179,7 +179,7 @@ impl Job {
                 deadline: self.deadline.map_or(Duration::MAX, left),
                 result: self.workshop.settings.max_result,
             },
-            task: task_context(&self.start.attempt),
+            task: gate::context(&self.start),
             grants,
             stdio,
             cancel: self.cancel.clone(),

@@ -157,10 +157,7 @@ impl Serve for Kept {
 }
 
 /// Starts again what fails, until it is cancelled or there is no use in it.
-async fn keep(
-    service: &mut impl Serve,
-    cancelled: impl Future<Output = ()> + Send,
-) -> RunError {
+async fn keep(service: &mut impl Serve, cancelled: impl Future<Output = ()> + Send) -> RunError {
     let mut pauses = pauses();
     tokio::pin!(cancelled);
     loop {
@@ -279,7 +276,10 @@ mod tests {
         let begins = service.begins;
         assert_eq!((begins.len(), service.restarts), (12, 11));
         // Jitter adds up to a pause of the same length.
-        let pauses: Vec<_> = begins.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        let pauses: Vec<_> = begins
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).as_secs_f64())
+            .collect();
         let expected = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 61.0, 2.0];
         for (pause, least) in pauses.iter().zip(expected) {
             assert!((least..=2.0 * least + 1.0).contains(pause), "{pauses:?}");

@@ -84,6 +84,9 @@ mod tests {
         }
         let more = tokio::time::timeout(Duration::from_secs(1000), room.overdue()).await;
         assert!(more.is_err(), "{:?}", more.map(|(attempt, _)| attempt));
-        assert!(room.leave(&start("late").attempt).is_some(), "it waits until it is cancelled");
+        assert!(
+            room.leave(&start("late").attempt).is_some(),
+            "it waits until it is cancelled"
+        );
     }
 }

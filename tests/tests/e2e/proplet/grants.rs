@@ -20,7 +20,11 @@ async fn a_grant_that_the_policy_refuses_rejects_the_start_and_stays_refused() -
         start.grants = Some(serde_json::from_value(grants)?);
         Ok(start)
     };
-    let granted = start("granted", json!({"http": ["api.lab"], "env": [{"name": "A", "value": "b"}]})).await?;
+    let granted = start(
+        "granted",
+        json!({"http": ["api.lab"], "env": [{"name": "A", "value": "b"}]}),
+    )
+    .await?;
     site.say(Channel::Start, &granted).await?;
     let outcome = site.wait_for_outcome(&granted).await?;
     ensure!(matches!(outcome, Outcome::Completed { .. }), "{outcome:?}");
@@ -28,7 +32,8 @@ async fn a_grant_that_the_policy_refuses_rejects_the_start_and_stays_refused() -
     let refused = start("refused", json!({"http": ["api.lab", "metadata.google.internal"]})).await?;
     site.say(Channel::Start, &refused).await?;
     site.wait_for_rejection(&refused, Refusal::NotGranted).await?;
-    let named = |stage: &Stage| matches!(stage, Stage::Rejected { rejection } if rejection.message.contains("grants.http[1]"));
+    let named =
+        |stage: &Stage| matches!(stage, Stage::Rejected { rejection } if rejection.message.contains("grants.http[1]"));
     site.wait_for_stage(&refused, "the grant by name", named).await?;
 
     // A policy that changed doesn't change an answer that was given.
@@ -42,6 +47,9 @@ async fn a_grant_that_the_policy_refuses_rejects_the_start_and_stays_refused() -
         Ok(reports)
     };
     let reports = propeller_tests::wait_for("an answer", propeller_tests::PATIENCE, again).await?;
-    ensure!(reports.iter().all(|stage| matches!(stage, Stage::Rejected { .. })), "{reports:?}");
+    ensure!(
+        reports.iter().all(|stage| matches!(stage, Stage::Rejected { .. })),
+        "{reports:?}"
+    );
     Ok(())
 }

@@ -21,7 +21,9 @@ async fn spinning_guests_hold_up_neither_heartbeats_nor_stops_nor_other_tasks() 
     let spin = site.push("spin").await?;
     let mut spinners = vec![];
     for number in 0..4 {
-        let spinner = site.call(&format!("spinner-{number}"), &spin, "spin", json!([])).await?;
+        let spinner = site
+            .call(&format!("spinner-{number}"), &spin, "spin", json!([]))
+            .await?;
         site.say(Channel::Start, &spinner).await?;
         spinners.push(spinner);
     }
@@ -37,7 +39,11 @@ async fn spinning_guests_hold_up_neither_heartbeats_nor_stops_nor_other_tasks() 
             Ok(())
         })
         .await?;
-        ensure!(begin.elapsed() < 3 * INTERVAL, "{:?} without a heartbeat", begin.elapsed());
+        ensure!(
+            begin.elapsed() < 3 * INTERVAL,
+            "{:?} without a heartbeat",
+            begin.elapsed()
+        );
     }
 
     let addition = site.addition("beside", &site.push("addition").await?).await?;
@@ -48,7 +54,7 @@ async fn spinning_guests_hold_up_neither_heartbeats_nor_stops_nor_other_tasks() 
         let begin = Instant::now();
         site.say(Channel::Stop, &stop(spinner)).await?;
         assert_eq!(site.wait_for_failure(spinner).await?.reason, "Cancelled");
-        ensure!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+        ensure!(begin.elapsed() < 2 * INTERVAL, "{:?}", begin.elapsed());
     }
     Ok(())
 }

@@ -9,7 +9,10 @@ use rustix::process::Signal;
 use super::site::{Site, ack, stop};
 
 fn states(held: &[Held]) -> Vec<(&str, HeldState)> {
-    let mut states: Vec<_> = held.iter().map(|held| (held.attempt.task.name.as_str(), held.state)).collect();
+    let mut states: Vec<_> = held
+        .iter()
+        .map(|held| (held.attempt.task.name.as_str(), held.state))
+        .collect();
     states.sort_by_key(|(name, _)| *name);
     states
 }
@@ -24,7 +27,8 @@ async fn what_has_no_room_waits_and_what_has_none_to_wait_is_refused() -> Result
     let third = site.sleep("third", &sleep, 1).await?;
     site.say(Channel::Start, &first).await?;
     site.say(Channel::Start, &second).await?;
-    site.wait_for_stage(&second, "accepted", |stage| *stage == Stage::Accepted).await?;
+    site.wait_for_stage(&second, "accepted", |stage| *stage == Stage::Accepted)
+        .await?;
     site.say(Channel::Start, &third).await?;
     site.wait_for_rejection(&third, Refusal::Busy).await?;
     let expected = [("first", HeldState::Running), ("second", HeldState::Queued)];
@@ -43,7 +47,14 @@ async fn what_has_no_room_waits_and_what_has_none_to_wait_is_refused() -> Result
 #[tokio::test]
 async fn memory_is_shared_by_what_runs() -> Result<()> {
     let site = Site::new().await?;
-    let flags = ["--capacity-tasks", "8", "--capacity-memory", "128Mi", "--task-memory", "32Mi"];
+    let flags = [
+        "--capacity-tasks",
+        "8",
+        "--capacity-memory",
+        "128Mi",
+        "--task-memory",
+        "32Mi",
+    ];
     let _proplet = site.start(&flags).await?;
     let sleep = site.push("sleep").await?;
     let mut large = site.sleep("large", &sleep, 60_000).await?;
@@ -63,7 +74,8 @@ async fn a_deadline_counts_from_the_accept() -> Result<()> {
     let site = Site::new().await?;
     let _proplet = site.start(&["--capacity-tasks", "1"]).await?;
     let sleep = site.push("sleep").await?;
-    site.say(Channel::Start, &site.sleep("first", &sleep, 60_000).await?).await?;
+    site.say(Channel::Start, &site.sleep("first", &sleep, 60_000).await?)
+        .await?;
     let mut second = site.sleep("second", &sleep, 1).await?;
     second.limits.deadline_seconds = Some(1);
     site.say(Channel::Start, &second).await?;
@@ -84,7 +96,8 @@ async fn what_waits_is_given_back_when_the_proplet_ends_or_dies() -> Result<()> 
     );
     site.say(Channel::Start, &first).await?;
     site.say(Channel::Start, &second).await?;
-    site.wait_for_stage(&second, "accepted", |stage| *stage == Stage::Accepted).await?;
+    site.wait_for_stage(&second, "accepted", |stage| *stage == Stage::Accepted)
+        .await?;
     proplet.kill()?;
     proplet.start_again().await?;
     for start in [&first, &second] {
@@ -93,10 +106,14 @@ async fn what_waits_is_given_back_when_the_proplet_ends_or_dies() -> Result<()> 
     }
     site.wait_for_inventory("nothing", |held| held.is_empty()).await?;
 
-    let (third, fourth) = (site.sleep("third", &sleep, 2000).await?, site.sleep("fourth", &sleep, 1).await?);
+    let (third, fourth) = (
+        site.sleep("third", &sleep, 2000).await?,
+        site.sleep("fourth", &sleep, 1).await?,
+    );
     site.say(Channel::Start, &third).await?;
     site.say(Channel::Start, &fourth).await?;
-    site.wait_for_stage(&fourth, "accepted", |stage| *stage == Stage::Accepted).await?;
+    site.wait_for_stage(&fourth, "accepted", |stage| *stage == Stage::Accepted)
+        .await?;
     proplet.process()?.signal(Signal::TERM)?;
     assert_eq!(site.wait_for_failure(&fourth).await?.reason, "Interrupted");
     ensure!(site.outcomes(&third) == 0, "what waits is given back at once");

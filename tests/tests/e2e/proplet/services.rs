@@ -56,7 +56,12 @@ async fn a_service_serves_until_it_is_stopped() -> Result<()> {
     site.broker.start_again().await?;
     wait_for("the address again", PATIENCE, async || {
         let later = site.reports(&start).split_off(told);
-        ensure!(later.iter().any(|stage| matches!(stage, Stage::Started { address: Some(_) })), "{later:?}");
+        ensure!(
+            later
+                .iter()
+                .any(|stage| matches!(stage, Stage::Started { address: Some(_) })),
+            "{later:?}"
+        );
         Ok(())
     })
     .await?;

@@ -85,7 +85,8 @@ impl Site {
 
     /// A task that takes a while: `milliseconds`, in a host call.
     pub async fn sleep(&self, task: &str, pushed: &Pushed, milliseconds: u64) -> Result<Start> {
-        self.call(task, pushed, "sleep", json!([milliseconds.to_string()])).await
+        self.call(task, pushed, "sleep", json!([milliseconds.to_string()]))
+            .await
     }
 
     pub async fn call(&self, task: &str, pushed: &Pushed, function: &str, args: Value) -> Result<Start> {

@@ -13,17 +13,25 @@ use tokio::net::TcpListener;
 
 use super::site::{Site, ack, stop};
 
+/// A stop takes a second at most. The rest is for a machine that is busy with other tests, its disk above all.
+const PROMPTLY: Duration = Duration::from_secs(2);
+
 /// Stops what runs, and checks that it ends at once and that another one gets its room.
 async fn check(site: &Site, start: &Start) -> Result<()> {
     let begin = Instant::now();
     site.say(Channel::Stop, &stop(start)).await?;
     let failure = site.wait_for_failure(start).await?;
     let took = begin.elapsed();
-    ensure!(took < Duration::from_secs(1), "{}: it took {took:?}", start.attempt);
+    ensure!(took < PROMPTLY, "{}: it took {took:?}", start.attempt);
     assert_eq!(failure.reason, "Cancelled", "{}: {}", start.attempt, failure.message);
     site.say(Channel::Ack, &ack(start)).await?;
 
-    let next = site.addition(&format!("after-{}", start.attempt.task.name), &site.push("addition").await?).await?;
+    let next = site
+        .addition(
+            &format!("after-{}", start.attempt.task.name),
+            &site.push("addition").await?,
+        )
+        .await?;
     site.say(Channel::Start, &next).await?;
     let outcome = site.wait_for_outcome(&next).await?;
     ensure!(matches!(outcome, Outcome::Completed { .. }), "{outcome:?}");
@@ -53,7 +61,7 @@ async fn a_stop_ends_what_runs_sleeps_or_waits() -> Result<()> {
     let begun = Instant::now();
     site.say(Channel::Stop, &stop(&waiting)).await?;
     assert_eq!(site.wait_for_failure(&waiting).await?.reason, "Cancelled");
-    ensure!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    ensure!(begun.elapsed() < PROMPTLY, "{:?}", begun.elapsed());
     check(&site, &sleeper).await?;
 
     let spinner = site.call("spinner", &spin, "spin", json!([])).await?;

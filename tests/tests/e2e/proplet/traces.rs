@@ -44,7 +44,9 @@ async fn receive(stream: TcpStream) -> Result<(String, Vec<u8>)> {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        .await?;
     Ok((first.trim().to_owned(), body))
 }
 
@@ -65,7 +67,14 @@ async fn an_attempt_is_a_trace_of_its_steps() -> Result<()> {
         let (line, _) = requests.first().context("nothing was sent")?;
         ensure!(line == "POST /v1/traces HTTP/1.1", "{line}");
         let all: Vec<u8> = requests.iter().flat_map(|(_, body)| body.clone()).collect();
-        for word in ["attempt", "fetch", "prepare", "run", "traced-task", "propeller.task.uid"] {
+        for word in [
+            "attempt",
+            "fetch",
+            "prepare",
+            "run",
+            "traced-task",
+            "propeller.task.uid",
+        ] {
             let found = all.windows(word.len()).any(|window| window == word.as_bytes());
             ensure!(found, "no {word} in {}", String::from_utf8_lossy(&all));
         }

@@ -152,7 +152,9 @@ impl World {
 
     fn check(&self) {
         let memory = |key: &Key| {
-            let of_key = ATTEMPTS.iter().find(|(uid, number, _)| *uid == key.0 && *number == key.1);
+            let of_key = ATTEMPTS
+                .iter()
+                .find(|(uid, number, _)| *uid == key.0 && *number == key.1);
             of_key.unwrap().2
         };
         let load: u64 = self.runs.iter().map(memory).sum();
@@ -160,7 +162,11 @@ impl World {
         assert!(self.waits.len() <= 2, "too many wait: {:?}", self.waits);
 
         let of = |state| {
-            let held = self.ledger.inventory().into_iter().filter(move |held| held.state == state);
+            let held = self
+                .ledger
+                .inventory()
+                .into_iter()
+                .filter(move |held| held.state == state);
             held.map(|held| key(&held.attempt)).collect::<BTreeSet<_>>()
         };
         assert_eq!(of(HeldState::Running), self.runs);

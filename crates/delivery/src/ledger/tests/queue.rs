@@ -39,7 +39,10 @@ fn memory_is_shared_and_a_large_task_is_not_overtaken() {
     check(proplet.on(sized("small", 10)), &["accepted", "wait 1"]);
     check(proplet.on(sized("tiny", 1)), &["accepted", "wait 1"]);
     check(proplet.on(ended("half")), &["completed", "proceed whole"]);
-    check(proplet.on(ended("whole")), &["completed", "proceed small", "proceed tiny"]);
+    check(
+        proplet.on(ended("whole")),
+        &["completed", "proceed small", "proceed tiny"],
+    );
 }
 
 #[test]
@@ -155,10 +158,7 @@ fn what_the_policy_refuses_stays_refused() {
     check(proplet.on(refused("a")), &["rejected NotGranted"]);
     proplet.restart();
     // The policy allows it now, and the control plane has placed it elsewhere.
-    check(
-        proplet.on(Event::Start(start("a", 1).into())),
-        &["rejected NotGranted"],
-    );
+    check(proplet.on(Event::Start(start("a", 1).into())), &["rejected NotGranted"]);
     // What runs already, runs.
     proplet.on(Event::Start(start("b", 1).into()));
     check(proplet.on(refused("b")), &["accepted"]);
