@@ -21,7 +21,9 @@ impl Guest for Component {
         let (mut writer, body) = wit_stream::new();
         // Written after the response was returned.
         spawn_local(async move {
-            writer.write_all(format!("hello {authority}{path}\n").into_bytes()).await;
+            writer
+                .write_all(format!("hello {authority}{path}\n").into_bytes())
+                .await;
         });
         Ok(Response::new(Fields::new(), Some(body), trailers).0)
     }

@@ -37,7 +37,10 @@ impl Guest for Component {
     }
 
     fn put(bucket: String, entries: Vec<(String, String)>) -> Result<(), String> {
-        let entries: Vec<_> = entries.into_iter().map(|(key, text)| (key, text.into_bytes())).collect();
+        let entries: Vec<_> = entries
+            .into_iter()
+            .map(|(key, text)| (key, text.into_bytes()))
+            .collect();
         batch::set_many(&open(&bucket)?, &entries).map_err(said)
     }
 

@@ -31,6 +31,7 @@ const BATCH: usize = 256;
 
 /// What the keeper is asked.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are events")]
 pub enum Request {
     /// Something happened to an attempt.
     Event(Event),
@@ -238,6 +239,7 @@ impl<C: FnMut(&[Record]) -> Result<(), JournalError>> Desk<C> {
     }
 }
 
+#[allow(clippy::vec_box, reason = "they come in boxes, and go on in them")]
 fn take_starts(actions: &mut Vec<Action>) -> Vec<Box<Start>> {
     let has_start = |action: &mut Action| matches!(action, Action::Run(_) | Action::Wait(_));
     let taken = actions.extract_if(.., has_start);

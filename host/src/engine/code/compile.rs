@@ -48,10 +48,10 @@ pub struct CompileBounds {
 }
 
 impl Default for CompileBounds {
-    /// Two minutes, 2 GiB and 512 MiB of code: several times what the largest components of JavaScript and Python need on a small machine.
+    /// Five minutes, 2 GiB and 512 MiB of code: several times what the largest components of JavaScript and Python need on a small machine.
     fn default() -> Self {
         Self {
-            wall: Duration::from_secs(120),
+            wall: Duration::from_secs(300),
             memory: 2 << 30,
             code: 512 << 20,
         }

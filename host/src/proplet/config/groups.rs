@@ -236,7 +236,7 @@ pub struct EngineFlags {
         hide_env_values = true
     )]
     pub cache_size: Option<Memory>,
-    /// Longest time for compiling one component [default: 120]
+    /// Longest time for compiling one component [default: 300]
     #[arg(
         id = "engine-compile-seconds",
         long,

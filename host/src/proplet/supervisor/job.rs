@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use propeller_api::Work;
 use propeller_artifact::{Client, Progress, Reference};
 use propeller_delivery::ledger::Started;
-use propeller_protocol::{AttemptRef, Start};
+use propeller_protocol::Start;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::service::Keep;
+use super::{Begun, service::Keep};
 use crate::{
     engine::{self, Engine, Granted, Invocation, LineLimits, Prepared, Program, Sandbox, Stdio, lines},
     proplet::{
@@ -59,7 +59,7 @@ pub(super) struct Job {
     /// It was told to wait, so that it runs now is news.
     pub(super) waited: bool,
     pub(super) cancel: CancellationToken,
-    pub(super) begun: mpsc::UnboundedSender<(AttemptRef, Started)>,
+    pub(super) begun: mpsc::UnboundedSender<Begun>,
     pub(super) workshop: Arc<Workshop>,
 }
 

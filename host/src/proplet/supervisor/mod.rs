@@ -40,11 +40,11 @@ pub struct Supervisor {
     running: HashMap<Id, Running>,
     waiting: WaitingRoom,
     /// Not bounded: an attempt tells once, and again when a service is restarted, which is paced.
-    begun: (
-        mpsc::UnboundedSender<(AttemptRef, Started)>,
-        mpsc::UnboundedReceiver<(AttemptRef, Started)>,
-    ),
+    begun: (mpsc::UnboundedSender<Begun>, mpsc::UnboundedReceiver<Begun>),
 }
+
+/// Which attempt has begun, and how.
+type Begun = (AttemptRef, Started);
 
 struct Running {
     attempt: AttemptRef,

@@ -41,7 +41,7 @@ pub(super) struct Keep {
     pub(super) prepared: Prepared,
     pub(super) sandbox: Sandbox,
     pub(super) settings: ServiceSettings,
-    pub(super) begun: mpsc::UnboundedSender<(AttemptRef, Started)>,
+    pub(super) begun: mpsc::UnboundedSender<super::Begun>,
     pub(super) metrics: Metrics,
 }
 

@@ -160,7 +160,7 @@ pub(crate) async fn http_fail_ends_one_request_and_no_other() -> Result<()> {
     assert_eq!(serving.status("/silent").await?, 500);
     // What looks like a response must not look like a complete one.
     let half = serving.get("/half").await?;
-    ensure!(half.contains("fine") && !half.ends_with(LAST_CHUNK), "{half}");
+    ensure!(!half.ends_with(LAST_CHUNK), "{half}");
     ensure!(serving.get("/whole").await?.ends_with(LAST_CHUNK));
     Ok(())
 }
