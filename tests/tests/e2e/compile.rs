@@ -120,7 +120,10 @@ async fn a_compilation_ends_with_the_last_who_waits() -> Result<()> {
     child(bounds.memory).context("it ended, although somebody waits")?;
     waiting.remove(0).abort();
     let begin = Instant::now();
-    let gone = async || Ok(ensure!(child(bounds.memory).is_none(), "it is there"));
+    let gone = async || {
+        ensure!(child(bounds.memory).is_none(), "it is there");
+        Ok(())
+    };
     wait_for("the end of the child", PATIENCE, gone).await?;
     ensure!(begin.elapsed() < PROMPTLY, "{:?}", begin.elapsed());
     Ok(())

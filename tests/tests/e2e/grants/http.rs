@@ -176,7 +176,10 @@ async fn post(fetch: &Guest, granted: &[String], host: &str, text: &str) -> Resu
 
 fn to(hosts: &[String]) -> Grants {
     Grants {
-        http: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+        http: hosts
+            .iter()
+            .map(|host| host.parse().expect("as the test has it"))
+            .collect(),
         ..Grants::default()
     }
 }

@@ -146,11 +146,11 @@ pub(crate) async fn reach_03_reaches_what_was_granted() -> Result<()> {
         Ok(())
     };
     let http = |host: &str| Grants {
-        http: vec![host.parse().unwrap()],
+        http: vec![host.parse().expect("as the test has it")],
         ..Grants::default()
     };
     let net = |target: &str| Grants {
-        net: vec![target.parse().unwrap()],
+        net: vec![target.parse().expect("as the test has it")],
         ..Grants::default()
     };
     let nothing = Grants::default;
@@ -227,7 +227,8 @@ struct Guest {
 
 impl Guest {
     async fn load(name: &str) -> Result<Self> {
-        static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(EngineConfig::default()).unwrap());
+        static ENGINE: LazyLock<Engine> =
+            LazyLock::new(|| Engine::new(EngineConfig::default()).expect("as the test has it"));
         let bytes = tokio::fs::read(cargo::guest(name).await?).await?;
         let digest = propeller_artifact::digest_of(&bytes);
         Ok(Self {
@@ -317,17 +318,20 @@ impl Names {
 
     /// One more answer for the name.
     fn then(&self, name: &str, addresses: &[&str]) {
-        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let addresses = addresses
+            .iter()
+            .map(|address| address.parse().expect("as the test has it"))
+            .collect();
         self.0
             .lock()
-            .unwrap()
+            .expect("as the test has it")
             .entry(name.to_owned())
             .or_default()
             .push(addresses);
     }
 
     fn next(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let mut names = self.0.lock().unwrap();
+        let mut names = self.0.lock().expect("as the test has it");
         let answers = names
             .get_mut(name)
             .with_context(|| format!("nobody should ask for {name}"))

@@ -115,7 +115,10 @@ pub(crate) async fn lookup_asks_for_granted_names_only() -> Result<()> {
 
 fn to(targets: &[String]) -> Grants {
     Grants {
-        net: targets.iter().map(|target| target.parse().unwrap()).collect(),
+        net: targets
+            .iter()
+            .map(|target| target.parse().expect("as the test has it"))
+            .collect(),
         ..Grants::default()
     }
 }

@@ -22,7 +22,7 @@ async fn collector() -> Result<(String, Requests)> {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             if let Ok(request) = receive(stream).await {
-                kept.lock().unwrap().push(request);
+                kept.lock().expect("as the test has it").push(request);
             }
         }
     });
