@@ -1,5 +1,10 @@
 //! Asks over HTTP, by `wasi:http` 0.2.
 
+#![allow(
+    clippy::too_many_arguments,
+    reason = "the generated code flattens a whole option of HTTP into parameters"
+)]
+
 wit_bindgen::generate!({
     inline: "
         package propeller:guests;
