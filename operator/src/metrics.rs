@@ -150,8 +150,9 @@ impl Metrics {
         self.dropped.inc();
     }
 
-    pub(crate) fn planned(&self) {
-        self.plans.inc();
+    /// So many plans were made since the process started.
+    pub(crate) fn planned(&self, plans: u64) {
+        self.plans.inc_by(plans.saturating_sub(self.plans.get()));
     }
 
     pub(crate) fn wrote(&self, kind: &'static str, outcome: &'static str) {

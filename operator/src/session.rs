@@ -306,8 +306,76 @@ fn publish<M: Message>(
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+    use propeller_api::{Call, Capacity, Digest, HostInfo, Memory, Work};
+    use propeller_protocol::{AttemptRef, Limits, Presence, Sender, Stage, TaskRef};
+
     use super::*;
-    use crate::brain::tests::fixtures;
+
+    fn sender() -> Sender {
+        Sender {
+            journal: "journal-1".parse().unwrap(),
+            boot: "boot-1".parse().unwrap(),
+            sequence: 1,
+        }
+    }
+
+    fn alive() -> Alive {
+        let presence = Presence::Alive {
+            interval_seconds: 10,
+            capacity: Capacity {
+                tasks: 2,
+                memory: Memory::from_bytes(1 << 30),
+                task_memory: None,
+                max_task_memory: None,
+            },
+            inventory: vec![],
+            host: HostInfo::default(),
+            labels: Default::default(),
+            max_packet_bytes: 1 << 20,
+            undecodable: 0,
+            draining: false,
+        };
+        let sender = sender();
+        Alive { sender, presence }
+    }
+
+    fn attempt() -> AttemptRef {
+        let task = TaskRef {
+            namespace: "lab".into(),
+            name: "a".into(),
+            uid: "uid-a".into(),
+        };
+        AttemptRef { task, attempt: 1 }
+    }
+
+    fn report() -> Report {
+        Report {
+            sender: sender(),
+            controller: "controller-1".parse().unwrap(),
+            attempt: attempt(),
+            stage: Stage::Accepted,
+        }
+    }
+
+    fn start() -> Start {
+        Start {
+            controller: "controller-1".parse().unwrap(),
+            journal: "journal-1".parse().unwrap(),
+            attempt: attempt(),
+            issued_at: Timestamp::from_second(1_800_000_000).unwrap(),
+            window_seconds: 60,
+            requires: vec![],
+            image: "registry.lab/add@sha256:1".to_owned(),
+            component: Digest::from_sha256([7; 32]),
+            work: Work::Call(Call {
+                function: "add".into(),
+                args: serde_json::json!([20, 22]),
+            }),
+            grants: None,
+            limits: Limits::default(),
+        }
+    }
 
     fn incoming() -> Incoming {
         Incoming {
@@ -324,14 +392,13 @@ mod tests {
     #[test]
     fn a_message_is_what_its_topic_says() {
         let mut incoming = incoming();
-        let alive = encode(&fixtures::alive("boot-1", 1, vec![])).unwrap().into();
+        let alive = encode(&alive()).unwrap().into();
         let heard = incoming.message("m/default/c/main/control/proplet/alive/edge-1", &alive, true);
         let Some(Bus::Alive { proplet, retained, .. }) = heard else {
             panic!("{heard:?}")
         };
         assert_eq!((proplet.as_str(), retained), ("edge-1", true));
-        let report = fixtures::report(fixtures::attempt("a", 1), fixtures::finished());
-        let report = encode(&report).unwrap().into();
+        let report = encode(&report()).unwrap().into();
         let heard = incoming.message("m/default/c/main/control/proplet/results/edge-1", &report, false);
         assert!(matches!(heard, Some(Bus::Report { .. })), "{heard:?}");
     }
@@ -369,9 +436,10 @@ mod tests {
     fn a_start_expires_with_its_window() {
         let base = Base::new("default", "main").unwrap();
         let check = |age: i64, expected: Option<u64>| {
-            let start = fixtures::start("a", 1, fixtures::time(0));
-            let message = Outgoing::Start(fixtures::proplet_id("edge-1"), Box::new(start));
-            let publication = publication(&base, message, fixtures::time(age));
+            let start = start();
+            let now = start.issued_at + SignedDuration::from_secs(age);
+            let message = Outgoing::Start("edge-1".parse().unwrap(), Box::new(start));
+            let publication = publication(&base, message, now);
             let expiry = publication.map(|publication| publication.expiry.unwrap().as_secs());
             assert_eq!(expiry, expected, "{age}");
         };

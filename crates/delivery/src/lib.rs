@@ -15,6 +15,7 @@
 //! That order is the heart of it: an attempt is in the status before its start is published, an accepted attempt is in the journal before
 //! it runs, and an outcome is in the status before it is acknowledged. The promises that follow are in docs/ARCHITECTURE.md.
 
+pub mod brain;
 pub mod fleet;
 pub mod inbox;
 pub mod ledger;

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    brain::{Brain, Clock, Parts},
+    brain::{self, Clock, Config as Whom, Parts},
     health::Health,
     http,
     metrics::Metrics,
@@ -141,17 +141,19 @@ impl Operator {
         let store = Arc::new(KubernetesStore::new(self.client.clone(), notices));
         let artifacts =
             propeller_artifact::Client::new(settings.artifacts.clone()).context("artifacts can't be fetched")?;
-        let brain = Brain::new(Parts {
-            controller: leadership.controller().clone(),
-            register_in: settings.register_in.clone(),
-            pace: Pace::default(),
+        let parts = Parts {
+            config: Whom {
+                controller: leadership.controller().clone(),
+                register_in: settings.register_in.clone(),
+                pace: Pace::default(),
+            },
             store: store.clone(),
             resolver: Arc::new(RegistryResolver::new(artifacts)),
             outbox,
             in_sync,
             clock: clock.clone(),
             metrics: self.metrics.clone(),
-        });
+        };
         let mut running = Running::default();
         let wires = Wires {
             broken: running.broken.clone(),
@@ -161,7 +163,7 @@ impl Operator {
             metrics: self.metrics.clone(),
             health: self.health.clone(),
         };
-        running.work(async move { Ok(brain.run(receiver, stop).await?) });
+        running.work(async move { Ok(brain::run(parts, receiver, stop).await?) });
         let derived = || format!("propeller-{}", leadership.controller());
         let client_id = settings.mqtt.client_id.clone().unwrap_or_else(derived);
         running.work(connect(settings.mqtt.clone(), client_id, wires, is_in_sync));

@@ -3,7 +3,11 @@
 use std::{future::Future, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Api, Client, api::PostParams, core::response::reason};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, PostParams, Preconditions},
+    core::response::reason,
+};
 use propeller_api::{Metadata, NamespacedName, Proplet, Task};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -55,6 +59,18 @@ impl Store for KubernetesStore {
             Err(Failure::Kube(kube::Error::BuildRequest(_))) => Ok(None),
             Err(failure) => Err(ReadError(failure.into())),
         }
+    }
+
+    async fn delete(&self, task: &Task) -> Result<(), WriteError> {
+        let metadata = &task.metadata;
+        let preconditions = Preconditions {
+            uid: Some(metadata.uid.clone()),
+            resource_version: metadata.resource_version.clone(),
+        };
+        let params = DeleteParams::background().preconditions(preconditions);
+        let api = self.tasks(&metadata.namespace);
+        let deleted = in_time(api.delete(&metadata.name, &params)).await;
+        deleted.map(drop).map_err(write_error)
     }
 
     async fn write_proplet_status(&self, proplet: &Proplet) -> Result<Proplet, WriteError> {

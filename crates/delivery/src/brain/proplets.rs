@@ -1,14 +1,14 @@
 //! Proplet resources: their status says what is known of the process, and one that has none may get one.
 
+use std::time::Duration;
+
 use propeller_api::{
     Condition, ConnectionConfig, Metadata, Proplet, PropletId, PropletSpec, PropletStatus, condition, set_condition,
 };
-use tokio::time::{Duration, Instant};
 
 use super::{
-    Brain, Resolver, Store, WriteError,
+    Brain, Job, Output, WriteError,
     backoff::after,
-    event::Done,
     notices,
     presence::{Liveliness, Presence},
     writing::RETRY,
@@ -17,7 +17,7 @@ use super::{
 /// Time before another try to make a Proplet.
 const REGISTER_AGAIN: Duration = Duration::from_secs(30);
 
-impl<S: Store, R: Resolver> Brain<S, R> {
+impl Brain {
     /// Writes the status of a Proplet, if it isn't what is known.
     pub(super) fn write_proplet(&mut self, uid: &str) {
         let now = self.now().time;
@@ -33,32 +33,25 @@ impl<S: Store, R: Resolver> Brain<S, R> {
         resource.not_before = None;
         let mut proplet = resource.proplet.clone();
         proplet.status = Some(status);
-        let (store, writes) = (self.parts.store.clone(), self.writes.clone());
-        self.jobs.spawn(async move {
-            let _permit = writes.acquire().await;
-            let result = store.write_proplet_status(&proplet).await;
-            let uid = proplet.metadata.uid;
-            Done::PropletWritten { uid, result }
-        });
+        self.writing += 1;
+        self.job(Job::WriteProplet(Box::new(proplet)));
     }
 
     pub(super) fn proplet_written(&mut self, uid: &str, result: Result<Proplet, WriteError>) {
-        let now = self.now().time;
+        self.writing = self.writing.saturating_sub(1);
+        let now = self.now.time;
         let Some(resource) = self.roster.resource_mut(uid) else {
             return;
         };
         resource.is_busy = false;
         match result {
             Ok(proplet) => {
-                self.parts.metrics.wrote("Proplet", "written");
-                if let Some(notice) = notices::of_proplet(resource.proplet.status.as_ref(), &proplet) {
-                    self.parts.store.tell(notice);
-                }
+                let notice = notices::of_proplet(resource.proplet.status.as_ref(), &proplet);
+                self.outputs.extend(notice.map(Output::Tell));
                 resource.failures = 0;
                 resource.proplet = proplet;
             }
             Err(error) => {
-                self.parts.metrics.wrote("Proplet", "failed");
                 let delay = RETRY.delay(uid, resource.failures);
                 let (proplet, error) = (resource.proplet.key(), &error as &dyn std::error::Error);
                 tracing::info!(%proplet, error, ?delay, "a Proplet's status can't be written now");
@@ -94,12 +87,12 @@ impl<S: Store, R: Resolver> Brain<S, R> {
         let is_dealt_with = self
             .strangers
             .get(id)
-            .is_some_and(|until| until.is_none_or(|until| Instant::now() < until));
+            .is_some_and(|until| until.is_none_or(|until| self.now.elapsed < until));
         if !self.proplet_cache.in_sync || self.roster.owner(id).is_some() || is_dealt_with {
             return;
         }
         self.strangers.insert(id.clone(), None);
-        match self.parts.register_in.clone() {
+        match self.config.register_in.clone() {
             Some(namespace) => self.register(id, namespace),
             None => tracing::info!(
                 proplet = %id,
@@ -120,11 +113,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
         };
         let connection_config = ConnectionConfig { client_id: id.clone() };
         let proplet = Proplet::new(metadata, PropletSpec { connection_config });
-        let (store, id) = (self.parts.store.clone(), id.clone());
-        self.jobs.spawn(async move {
-            let result = store.create_proplet(&proplet).await;
-            Done::Registered { id, result }
-        });
+        self.job(Job::CreateProplet(Box::new(proplet)));
     }
 
     pub(super) fn registered(&mut self, id: &PropletId, result: Result<(), WriteError>) {
@@ -135,7 +124,8 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             Err(error) => error,
         };
         tracing::warn!(proplet = %id, problem, "can't make a Proplet for a proplet that announced itself");
-        self.strangers.insert(id.clone(), Some(Instant::now() + REGISTER_AGAIN));
+        self.strangers
+            .insert(id.clone(), Some(self.now.elapsed + REGISTER_AGAIN));
     }
 }
 

@@ -8,8 +8,7 @@ use propeller_api::{
     PropletId, PropletSpec, Task, TaskSpec, TaskStatus,
 };
 use propeller_protocol::{
-    Alive, AttemptRef, ControllerId, Held, HeldState, Limits, Outcome, Presence, Report, Sender, Stage, Start, TaskRef,
-    Usage,
+    Alive, AttemptRef, ControllerId, Held, HeldState, Outcome, Presence, Report, Sender, Stage, TaskRef, Usage,
 };
 use serde_json::json;
 
@@ -154,20 +153,4 @@ pub(crate) fn finished() -> Stage {
         usage: Usage::default(),
     };
     Stage::Finished { outcome }
-}
-
-pub(crate) fn start(name: &str, number: u32, issued_at: Timestamp) -> Start {
-    Start {
-        controller: controller(),
-        journal: journal(),
-        attempt: attempt(name, number),
-        issued_at,
-        window_seconds: 60,
-        requires: vec![],
-        image: "registry.lab/add@sha256:1".to_owned(),
-        component: component(),
-        work: task(name).spec.work().unwrap(),
-        grants: None,
-        limits: Limits::default(),
-    }
 }

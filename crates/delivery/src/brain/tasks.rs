@@ -7,12 +7,12 @@ use std::{
     ops::Bound,
 };
 
+use crate::{
+    inbox::Inbox,
+    plan::{Action, Published, Resolution},
+};
 use jiff::Timestamp;
 use propeller_api::{Phase, PropletId, Task, TaskStatus};
-use propeller_delivery::{
-    inbox::Inbox,
-    plan::{Published, Resolution},
-};
 
 /// Order in which tasks that wait get a place: the oldest first.
 type Turn = (Option<Timestamp>, String);
@@ -29,7 +29,7 @@ pub(super) struct Entry {
     pub(super) unresolved: u32,
     pub(super) published: Option<Published>,
     /// The status that is being written, until its outcome is known. There is one write of a task at a time, and no plan meanwhile.
-    pub(super) writing: Option<TaskStatus>,
+    pub(super) writing: Option<Write>,
     /// It must be planned again when the write is done.
     pub(super) is_dirty: bool,
     /// Failed writes, in a row.
@@ -37,6 +37,15 @@ pub(super) struct Entry {
     /// No plan before that time, because the last write failed.
     pub(super) not_before: Option<Timestamp>,
     place: Place,
+}
+
+/// A write of a task's status.
+#[derive(Debug)]
+pub(super) struct Write {
+    /// What is written.
+    pub(super) status: TaskStatus,
+    /// What waits for it to succeed.
+    pub(super) actions: Vec<Action>,
 }
 
 /// Where the indexes have a task.
@@ -50,7 +59,7 @@ struct Place {
 /// All tasks.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
-    entries: HashMap<String, Entry>,
+    entries: BTreeMap<String, Entry>,
     unreadable: HashSet<String>,
     placed: HashMap<PropletId, BTreeSet<String>>,
     waiting: BTreeMap<String, BTreeSet<Turn>>,
@@ -232,9 +241,10 @@ impl Place {
     /// What is being written counts for where the task is, or else a burst of tasks would all see the same free place; what is durable
     /// counts for its phase.
     fn of(entry: &Entry) -> Self {
-        let status = entry.writing.as_ref().or(entry.task.status.as_ref());
+        let writing = entry.writing.as_ref().map(|write| &write.status);
+        let status = writing.or(entry.task.status.as_ref());
         let phase = status.map_or(Phase::Pending, |status| status.phase);
-        let held = [entry.writing.as_ref(), entry.task.status.as_ref()];
+        let held = [writing, entry.task.status.as_ref()];
         let on = held.into_iter().flatten().find_map(placed_on);
         Self {
             phase: Some(entry.phase()),
@@ -293,6 +303,13 @@ mod tests {
         check(None, None, true);
     }
 
+    fn write(status: TaskStatus) -> Write {
+        Write {
+            status,
+            actions: vec![],
+        }
+    }
+
     #[test]
     fn a_place_is_taken_from_the_write_on_and_until_the_end_is_durable() {
         let (mut tasks, id) = (Tasks::default(), fixtures::proplet_id("edge-1"));
@@ -300,7 +317,7 @@ mod tests {
         assert!(tasks.next_waiting("lab", None).is_some());
 
         let dispatched = fixtures::dispatched("edge-1", 1);
-        tasks.get_mut("uid-a").unwrap().writing = Some(dispatched.clone());
+        tasks.get_mut("uid-a").unwrap().writing = Some(write(dispatched.clone()));
         assert_eq!(tasks.reindex("uid-a").to, Some(id.clone()));
         assert_eq!(
             (tasks.placed_on(&id).count(), tasks.next_waiting("lab", None)),
@@ -309,14 +326,15 @@ mod tests {
 
         let entry = tasks.get_mut("uid-a").unwrap();
         entry.task.status = Some(dispatched.clone());
-        entry.writing = Some(TaskStatus {
+        let completed = TaskStatus {
             phase: Phase::Completed,
             ..dispatched
-        });
+        };
+        entry.writing = Some(write(completed));
         assert_eq!(tasks.reindex("uid-a"), Moved::default());
 
         let entry = tasks.get_mut("uid-a").unwrap();
-        entry.task.status = entry.writing.take();
+        entry.task.status = entry.writing.take().map(|write| write.status);
         assert_eq!(tasks.reindex("uid-a").from, Some(id.clone()));
         assert_eq!(
             (tasks.placed_on(&id).count(), tasks.phases()[&Phase::Completed]),

@@ -1,17 +1,18 @@
 //! Caches move: resources come, change and go.
 
-use propeller_api::{Dispatch, Phase, Proplet, PropletId, Task};
-use propeller_delivery::fleet::Load;
-use propeller_protocol::{AttemptRef, Stop, TaskRef};
-use tokio::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Brain, Change, Outgoing, Resolver, Store, tasks::Moved};
+use crate::fleet::Load;
+use propeller_api::{Dispatch, Phase, Proplet, PropletId, Task};
+use propeller_protocol::{AttemptRef, Stop, TaskRef};
+
+use super::{Brain, Change, Outgoing, tasks::Moved};
 
 /// How long after a start a task that fits no proplet isn't told so while some of them weren't judged. Longer than it takes to judge one that
 /// sends heartbeats as often as most.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-impl<S: Store, R: Resolver> Brain<S, R> {
+impl Brain {
     pub(super) fn task_changed(&mut self, change: Change<Task>) {
         match change {
             Change::Listing => self.task_cache.listing = Some(Default::default()),
@@ -29,10 +30,11 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             }
             Change::Gone { uid } => self.gone(&uid),
             Change::Listed => {
+                let was = self.is_in_sync();
                 for uid in self.task_cache.listed(self.tasks.uids()) {
                     self.gone(&uid);
                 }
-                self.tell_in_sync();
+                self.tell_in_sync(was);
             }
         }
     }
@@ -52,18 +54,18 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             Change::Unreadable { uid } => self.proplet_cache.saw(&uid),
             Change::Gone { uid } => self.proplet_gone(&uid),
             Change::Listed => {
+                let was = self.is_in_sync();
                 for uid in self.proplet_cache.listed(self.roster.uids()) {
                     self.proplet_gone(&uid);
                 }
-                self.tell_in_sync();
+                self.tell_in_sync(was);
             }
         }
     }
 
-    fn tell_in_sync(&mut self) {
-        let was = self.parts.in_sync.send_replace(self.is_in_sync());
+    fn tell_in_sync(&mut self, was: bool) {
         if self.is_in_sync() && !was {
-            self.patience = Some(Instant::now() + PATIENCE);
+            self.patience = Some(self.now.elapsed + PATIENCE);
             tracing::info!("caches are in sync");
         }
     }
@@ -72,7 +74,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
     pub(super) fn gone(&mut self, uid: &str) {
         if let Some((entry, moved)) = self.tasks.remove(uid) {
             self.moved(moved);
-            self.wakes.set(uid, None, self.now().time);
+            self.wakes.set(uid, None);
             if let Some((proplet, stop)) = self.stop(&entry.task) {
                 self.send(Outgoing::Stop(proplet, stop));
             }
@@ -95,7 +97,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             task,
             attempt: status.attempt,
         };
-        let controller = self.parts.controller.clone();
+        let controller = self.config.controller.clone();
         let issued_at = self.now().time;
         Some((
             proplet_id,

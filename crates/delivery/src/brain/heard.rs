@@ -1,19 +1,18 @@
 //! What proplets say: presence, inventories and reports.
 
-use propeller_api::{NamespacedName, Phase, PropletId, Task};
-use propeller_delivery::{
+use crate::{
     inbox::{Accepted, Origin},
     plan::is_unwanted,
 };
+use propeller_api::{NamespacedName, Phase, PropletId, Task};
 use propeller_protocol::{Ack, Alive, Held, HeldState, Presence, Report, Stage, Stop, Verdict};
-use tokio::time::Instant;
 
-use super::{Brain, Bus, Outgoing, ReadError, Resolver, Store, event::Done};
+use super::{Brain, Bus, Job, Outgoing, ReadError};
 
 /// Tasks that are looked for at a time because somebody reports their outcome and no cache knows them. What is beyond that is reported again.
 const SOUGHT: usize = 64;
 
-impl<S: Store, R: Resolver> Brain<S, R> {
+impl Brain {
     pub(super) fn bus(&mut self, bus: Bus) {
         match bus {
             Bus::Connected => self.connected(),
@@ -25,12 +24,11 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             } => self.alive(&proplet, &alive, retained),
             Bus::Report { proplet, report } => self.report(&proplet, *report),
         }
-        self.parts.metrics.connected(self.session.is_some());
     }
 
     /// What was published just before may be lost, so what nobody has answered is published again.
     fn connected(&mut self) {
-        self.session = Some(Instant::now());
+        self.session = Some(self.now.elapsed);
         for uid in self.tasks.uids() {
             if let Some(entry) = self
                 .tasks
@@ -61,9 +59,9 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             let uid = &held.attempt.task.uid;
             let task = self.tasks.get(uid).map(|entry| &entry.task);
             let can_judge = self.is_in_sync() && !self.tasks.is_unreadable(uid);
-            if can_judge && is_unwanted(held, &self.parts.controller, task) {
+            if can_judge && is_unwanted(held, &self.config.controller, task) {
                 self.cancel(id, alive, held);
-            } else if held.state != HeldState::Finished && held.controller == self.parts.controller {
+            } else if held.state != HeldState::Finished && held.controller == self.config.controller {
                 self.holds(id, alive, held);
             }
         }
@@ -74,9 +72,9 @@ impl<S: Store, R: Resolver> Brain<S, R> {
         }
     }
 
-    fn cancel(&self, id: &PropletId, alive: &Alive, held: &Held) {
+    fn cancel(&mut self, id: &PropletId, alive: &Alive, held: &Held) {
         let stop = Stop {
-            controller: self.parts.controller.clone(),
+            controller: self.config.controller.clone(),
             journal: alive.sender.journal.clone(),
             attempt: held.attempt.clone(),
             issued_at: self.now().time,
@@ -101,7 +99,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
     /// The ids in a report are checked by where they lead: the proplet by its topic, the attempt by the status that names both.
     fn report(&mut self, id: &PropletId, report: Report) {
         let uid = &report.attempt.task.uid;
-        if report.controller != self.parts.controller {
+        if report.controller != self.config.controller {
             tracing::debug!(proplet = %id, attempt = %report.attempt, "a report for another control plane");
         } else if self.tasks.get(uid).is_some() {
             let origin = origin(id, &report.sender.journal, &report.attempt);
@@ -127,27 +125,20 @@ impl<S: Store, R: Resolver> Brain<S, R> {
     fn seek(&mut self, id: &PropletId, report: Report) {
         let task = &report.attempt.task;
         let can_judge = self.is_in_sync() && !self.tasks.is_unreadable(&task.uid);
-        if !can_judge || self.sought.len() >= SOUGHT || !self.sought.insert(task.uid.clone()) {
+        if !can_judge || self.sought.len() >= SOUGHT || self.sought.contains_key(&task.uid) {
             return;
         }
         let key = NamespacedName {
             namespace: task.namespace.clone(),
             name: task.name.clone(),
         };
-        let (store, proplet, report) = (self.parts.store.clone(), id.clone(), Box::new(report));
-        self.jobs.spawn(async move {
-            let result = store.read(&key).await;
-            Done::Sought {
-                proplet,
-                report,
-                result,
-            }
-        });
+        let uid = task.uid.clone();
+        self.sought.insert(uid.clone(), (id.clone(), report));
+        self.job(Job::ReadTask { uid, key });
     }
 
     pub(super) fn found(&mut self, id: &PropletId, report: Report, result: Result<Option<Task>, ReadError>) {
         let uid = &report.attempt.task.uid;
-        self.sought.remove(uid);
         match result {
             Ok(Some(task)) if task.metadata.uid == *uid => {
                 if let Some(moved) = self.tasks.put(task) {
@@ -157,7 +148,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             }
             Ok(_) => {
                 let ack = Ack {
-                    controller: self.parts.controller.clone(),
+                    controller: self.config.controller.clone(),
                     journal: report.sender.journal,
                     attempt: report.attempt,
                     verdict: Verdict::Discarded,

@@ -4,7 +4,7 @@
 
 use propeller_api::{Condition, ConditionStatus, Phase, Proplet, PropletStatus, Task, TaskStatus, condition, types};
 
-use super::store::{About, Notice, Severity};
+use super::{About, Notice, Severity};
 
 /// What a write of a task's status is worth telling.
 pub(super) fn of_task(before: Option<&TaskStatus>, after: &Task) -> Vec<Notice> {

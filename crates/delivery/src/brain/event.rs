@@ -1,19 +1,19 @@
 //! What happens to the brain, and what it says.
 //!
-//! Two closed enums carry everything in ([`Event`] from the shell, `Done` from the brain's own jobs), one everything out.
+//! Two closed enums carry everything in ([`Event`], and [`Done`](super::Done) for what the brain wanted done), one everything out.
 
-use propeller_api::{Proplet, PropletId, Task, TaskStatus, Work};
-use propeller_delivery::plan::{Action, Resolved};
+use propeller_api::{Proplet, PropletId, Task, Work};
 use propeller_protocol::{Ack, Alive, Report, Start, Stop};
 
-use super::{
-    resolver::Trouble,
-    store::{ReadError, WriteError},
-};
+use super::{Done, Job, Notice};
 
 /// What the shell tells the brain.
 #[derive(Debug)]
 pub enum Event {
+    /// A job is done.
+    Done(Done),
+    /// Nothing happened, but time passed.
+    Tick,
     /// The cache of Tasks moved.
     Task(Change<Task>),
     /// The cache of Proplets moved.
@@ -93,47 +93,22 @@ pub enum Outgoing {
     Ack(PropletId, Ack),
 }
 
-/// A job of the brain is done.
-#[derive(Debug)]
-pub(super) enum Done {
-    /// A write of a task's status ended.
-    Written(Box<Written>),
-    /// A task was read past the cache, after a conflict.
-    Read {
+/// What the brain wants of the shell, in this order.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// Say this to a proplet.
+    Send(Outgoing),
+    /// Have the store do this, and come back with [`Event::Done`].
+    Do(Job),
+    /// Find the digest that `image` stands for now, and check `work` against that component; come back with [`Event::Done`] too.
+    Resolve {
+        /// The task that wants it.
         uid: String,
-        result: Result<Option<Task>, ReadError>,
+        /// The reference.
+        image: String,
+        /// What is to run.
+        work: Work,
     },
-    /// A task that the cache doesn't know was looked for, because this proplet reports its outcome.
-    Sought {
-        proplet: PropletId,
-        report: Box<Report>,
-        result: Result<Option<Task>, ReadError>,
-    },
-    /// This reference was resolved, and this call checked.
-    Resolved {
-        uid: String,
-        wanted: (String, Work),
-        result: Result<Resolved, Trouble>,
-    },
-    /// A write of a Proplet's status ended.
-    PropletWritten {
-        uid: String,
-        result: Result<Proplet, WriteError>,
-    },
-    /// A Proplet was made for one that announced itself, or not.
-    Registered {
-        id: PropletId,
-        result: Result<(), WriteError>,
-    },
-}
-
-/// What came of the write of a task's status.
-#[derive(Debug)]
-pub(super) struct Written {
-    pub(super) uid: String,
-    /// The status that the plan was made from.
-    pub(super) before: Option<TaskStatus>,
-    pub(super) result: Result<Task, WriteError>,
-    /// What waits for the write to succeed.
-    pub(super) actions: Vec<Action>,
+    /// Tell people. Never waited for; what can't be told is dropped.
+    Tell(Notice),
 }

@@ -1,10 +1,8 @@
 //! What has no event of its own is looked over once a second.
 
-use tokio::time::Instant;
+use super::Brain;
 
-use super::{Brain, Resolver, Store};
-
-impl<S: Store, R: Resolver> Brain<S, R> {
+impl Brain {
     pub(super) fn sweep(&mut self) {
         for id in self.roster.judge(self.now()) {
             tracing::info!(proplet = %id, liveliness = ?self.roster.presence(&id).0, "judged anew");
@@ -20,12 +18,11 @@ impl<S: Store, R: Resolver> Brain<S, R> {
                 self.tell_waiting(&namespace);
             }
         }
-        self.count();
     }
 
     /// From now on tasks that fit no proplet are told so, whether or not every proplet was judged.
     fn lose_patience(&mut self) {
-        if self.patience.is_some_and(|until| until <= Instant::now()) {
+        if self.patience.is_some_and(|until| until <= self.now.elapsed) {
             self.patience = None;
             self.outdated.extend(self.tasks.waiting_namespaces());
         }
@@ -38,15 +35,6 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             if self.roster.resource(&uid).is_some_and(due) {
                 self.dirty_proplets.insert(uid);
             }
-        }
-    }
-
-    fn count(&self) {
-        for (phase, count) in self.tasks.phases() {
-            self.parts.metrics.tasks(phase, *count);
-        }
-        for (liveliness, count) in self.roster.census() {
-            self.parts.metrics.proplets(liveliness, count);
         }
     }
 }

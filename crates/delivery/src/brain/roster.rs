@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::fleet::{Fleet, Live, Load, Member};
 use jiff::Timestamp;
 use propeller_api::{Proplet, PropletId};
-use propeller_delivery::fleet::{Fleet, Live, Load, Member};
 use propeller_protocol::Alive;
 
 use super::presence::{Liveliness, Now, Presence};
@@ -19,10 +19,10 @@ const MAX_STRANGERS: usize = 10_000;
 /// All proplets.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    resources: HashMap<String, Resource>,
+    resources: BTreeMap<String, Resource>,
     /// Resources by the identity that they claim, the rightful one first.
-    claims: HashMap<PropletId, BTreeSet<(Option<Timestamp>, String)>>,
-    presences: HashMap<PropletId, Known>,
+    claims: BTreeMap<PropletId, BTreeSet<(Option<Timestamp>, String)>>,
+    presences: BTreeMap<PropletId, Known>,
     fleet: Fleet,
     places: HashMap<PropletId, usize>,
     is_stale: bool,

@@ -1,16 +1,14 @@
 //! Dirty tasks are planned, and what plans want is done.
 
-use propeller_api::{ConditionStatus, Phase, PropletId, TaskStatus, Work, condition, types};
-use propeller_delivery::{
+use super::{Brain, Outgoing, Output, Trouble, WRITES, tasks::Entry, work};
+use crate::{
     inbox::Origin,
     plan::{Action, Plan, Published, Resolved, View, plan},
 };
+use propeller_api::{ConditionStatus, Phase, PropletId, TaskStatus, Work, condition, types};
 use propeller_protocol::{Ack, Start};
-use tokio::time::Instant;
 
-use super::{Brain, Outgoing, Resolver, Store, Trouble, WRITES, event::Done, resolver, tasks::Entry};
-
-impl<S: Store, R: Resolver> Brain<S, R> {
+impl Brain {
     pub(super) fn plan_dirty(&mut self) {
         if !self.is_in_sync() {
             return;
@@ -57,24 +55,24 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             return;
         }
         if let Some(at) = entry.not_before.filter(|at| *at > now) {
-            return self.wakes.set(uid, Some(at), now);
+            return self.wakes.set(uid, Some(at));
         }
-        self.parts.metrics.planned();
+        self.plans += 1;
         let plan = plan(View {
             task: &entry.task,
-            controller: &self.parts.controller,
+            controller: &self.config.controller,
             resolution: entry.resolution.as_ref(),
             fleet: self.roster.fleet(),
             inbox: &entry.inbox,
             published: entry.published,
             now,
-            pace: self.parts.pace,
+            pace: self.config.pace,
         });
         let is_talk = is_talk(entry.phase(), &plan);
         match plan.status {
             Some(status) if self.is_premature(uid, &status) => {}
             Some(status) if is_talk => self.talk(uid, status, plan.actions),
-            Some(status) => self.write(uid, status, plan.actions, None),
+            Some(status) => self.write(uid, status, plan.actions),
             None => self.perform(uid, plan.actions),
         }
     }
@@ -82,12 +80,10 @@ impl<S: Store, R: Resolver> Brain<S, R> {
     /// Writes a status that only tells, if it holds up nothing else: while it is written its task isn't planned. Else the task is planned
     /// again a little later, and may have something better to say by then.
     fn talk(&mut self, uid: &str, status: TaskStatus, actions: Vec<Action>) {
-        let is_calm = self.writes.available_permits() > WRITES / 2;
-        match self.writes.clone().try_acquire_owned() {
-            Ok(permit) if is_calm => self.write(uid, status, actions, Some(permit)),
-            _ => {
-                self.postponed.insert(uid.to_owned());
-            }
+        if self.writing < WRITES / 2 {
+            self.write(uid, status, actions);
+        } else {
+            self.postponed.insert(uid.to_owned());
         }
     }
 
@@ -123,7 +119,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
                 Action::WakeAt(at) => wake = Some(wake.map_or(at, |earlier: jiff::Timestamp| earlier.min(at))),
             }
         }
-        self.wakes.set(uid, wake, self.now().time);
+        self.wakes.set(uid, wake);
         if let Some(entry) = self.tasks.get_mut(uid)
             && entry.phase().is_terminal()
             && entry.writing.is_none()
@@ -163,18 +159,10 @@ impl<S: Store, R: Resolver> Brain<S, R> {
         let spec = &entry.task.spec;
         // A spec that doesn't say what to run isn't planned: validation stands before this.
         let Some(work) = spec.work() else { return };
-        let (uid, wanted) = (uid.to_owned(), (spec.image.clone(), work));
-        if std::mem::replace(&mut entry.is_resolving, true) {
-            return;
+        let (uid, image) = (uid.to_owned(), spec.image.clone());
+        if !std::mem::replace(&mut entry.is_resolving, true) {
+            self.outputs.push(Output::Resolve { uid, image, work });
         }
-        let (resolver, metrics) = (self.parts.resolver.clone(), self.parts.metrics.clone());
-        self.resolving.spawn(async move {
-            let begin = Instant::now();
-            let result = resolver.resolve(&wanted.0, &wanted.1).await;
-            let failure = result.as_ref().err();
-            metrics.resolved(begin.elapsed(), failure.map(|trouble| trouble.reason.as_str()));
-            Done::Resolved { uid, wanted, result }
-        });
     }
 
     pub(super) fn resolved(&mut self, uid: &str, wanted: (String, Work), result: Result<Resolved, Trouble>) {
@@ -185,7 +173,7 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             Err(trouble) if trouble.is_transient => entry.unresolved.saturating_add(1),
             _ => 0,
         };
-        entry.resolution = Some(resolver::resolution(uid, entry.unresolved, now, wanted, result));
+        entry.resolution = Some(work::resolution(uid, entry.unresolved, now, wanted, result));
         self.touch(uid);
     }
 }

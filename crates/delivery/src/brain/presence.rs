@@ -8,11 +8,10 @@ use std::{
     time::Duration,
 };
 
+use crate::fleet::Live;
 use jiff::Timestamp;
 use propeller_api::{Capacity, HostInfo, Labels};
-use propeller_delivery::fleet::Live;
 use propeller_protocol::{Alive, Boot, Held, Presence as Said, Sender};
-use tokio::time::Instant;
 
 /// Assumed of a proplet that never said how often it sends heartbeats: the default of the proplet's own setting.
 const USUAL_INTERVAL: Duration = Duration::from_secs(10);
@@ -34,7 +33,7 @@ pub(super) struct Presence {
     has_left: bool,
     boot: Option<Boot>,
     earlier: VecDeque<Boot>,
-    contested_until: Option<Instant>,
+    contested_until: Option<Duration>,
 }
 
 /// What a proplet says of itself.
@@ -51,13 +50,13 @@ pub(super) struct Description {
 struct Beat {
     sender: Sender,
     at: Timestamp,
-    heard: Instant,
+    heard: Duration,
     inventory: Vec<Held>,
 }
 
 /// Whether a proplet is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Liveliness {
+pub enum Liveliness {
     /// It may be; our own session is too young to say.
     Unjudged,
     /// Nothing was ever heard of it.
@@ -72,7 +71,7 @@ pub(super) enum Liveliness {
 
 impl Liveliness {
     /// Every state.
-    pub(super) const ALL: [Self; 5] = [
+    pub const ALL: [Self; 5] = [
         Self::Unjudged,
         Self::NeverSeen,
         Self::Offline,
@@ -87,9 +86,9 @@ pub(super) struct Now {
     /// On the control plane's clock.
     pub(super) time: Timestamp,
     /// On a clock that nobody sets.
-    pub(super) instant: Instant,
+    pub(super) elapsed: Duration,
     /// Since when our own session with the broker is up.
-    pub(super) session: Option<Instant>,
+    pub(super) session: Option<Duration>,
 }
 
 impl Presence {
@@ -131,7 +130,7 @@ impl Presence {
         self.beat = Some(Beat {
             sender: sender.clone(),
             at: now.time,
-            heard: now.instant,
+            heard: now.elapsed,
             inventory: inventory.to_vec(),
         });
         true
@@ -147,7 +146,7 @@ impl Presence {
             return;
         }
         if self.earlier.contains(boot) {
-            self.contested_until = Some(now.instant + self.patience() * QUIET);
+            self.contested_until = Some(now.elapsed + self.patience() * QUIET);
         }
         let previous = self.boot.replace(boot.clone());
         self.earlier.retain(|earlier| earlier != boot);
@@ -159,10 +158,10 @@ impl Presence {
 
     /// Whether it is there.
     pub(super) fn judge(&self, now: Now) -> Liveliness {
-        if self.contested_until.is_some_and(|until| now.instant < until) {
+        if self.contested_until.is_some_and(|until| now.elapsed < until) {
             return Liveliness::Contested;
         }
-        let listened = |since: Instant| now.instant.duration_since(since);
+        let listened = |since: Duration| now.elapsed.saturating_sub(since);
         match (&self.beat, now.session) {
             (Some(beat), Some(session)) if listened(beat.heard.max(session)) > self.patience() => Liveliness::Offline,
             (Some(_), _) => Liveliness::Live,
@@ -238,21 +237,21 @@ mod tests {
 
     struct Scene {
         presence: Presence,
-        start: Instant,
+        start: Duration,
     }
 
     impl Scene {
         fn new() -> Self {
             Self {
                 presence: Presence::default(),
-                start: Instant::now(),
+                start: Duration::from_secs(1000),
             }
         }
 
         fn now(&self, second: u64) -> Now {
             Now {
                 time: fixtures::time(i64::try_from(second).unwrap()),
-                instant: self.start + Duration::from_secs(second),
+                elapsed: self.start + Duration::from_secs(second),
                 session: Some(self.start),
             }
         }

@@ -2,65 +2,41 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use propeller_api::{NamespacedName, Proplet, Task};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    time::sleep,
-};
 
-use crate::brain::{Change, Event, Notice, ReadError, Store, WriteError};
-
-pub(super) struct MemoryStore {
-    state: Mutex<State>,
-    /// Writes pass while it has permits.
-    pub(super) writes: Semaphore,
-    /// Reads pass while it has permits.
-    pub(super) reads: Semaphore,
-}
+use crate::brain::{Change, Event, Notice, WriteError};
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct Store {
     pub(super) tasks: BTreeMap<NamespacedName, Task>,
     pub(super) proplets: BTreeMap<NamespacedName, Proplet>,
     /// What the next writes of task statuses come to, in place of what they would.
     pub(super) troubles: VecDeque<WriteError>,
     /// How long a write of a task's status takes.
     pub(super) slowness: Duration,
+    /// Writes aren't answered while this is set.
+    pub(super) holds_writes: bool,
+    /// Reads aren't answered while this is set.
+    pub(super) holds_reads: bool,
     /// Task statuses written.
     pub(super) task_writes: usize,
     /// Proplet statuses written.
     pub(super) proplet_writes: usize,
     pub(super) notices: Vec<Notice>,
+    /// The caches are told nothing while this is set.
+    pub(super) is_silent: bool,
+    /// What the caches are to be told.
+    pub(super) news: VecDeque<Event>,
     version: u64,
-    /// The brain's caches. Nobody watches before it is there.
-    pub(super) watch: Option<mpsc::Sender<Event>>,
 }
 
-impl Default for MemoryStore {
-    fn default() -> Self {
-        Self {
-            state: Mutex::default(),
-            writes: Semaphore::new(Semaphore::MAX_PERMITS),
-            reads: Semaphore::new(Semaphore::MAX_PERMITS),
-        }
-    }
-}
-
-impl MemoryStore {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
-    }
-}
-
-impl State {
-    fn tell(&self, event: Event) {
-        if let Some(watch) = &self.watch {
-            // A brain that has ended doesn't listen.
-            let _ = watch.try_send(event);
+impl Store {
+    fn tell(&mut self, event: Event) {
+        if !self.is_silent {
+            self.news.push_back(event);
         }
     }
 
@@ -88,10 +64,23 @@ impl State {
         self.tell(Event::Task(Change::Gone { uid: task.metadata.uid }));
     }
 
-    fn write_task(&mut self, task: &Task) -> Result<Task, WriteError> {
+    pub(super) fn write_task(&mut self, task: &Task) -> Result<Task, WriteError> {
         if let Some(trouble) = self.troubles.pop_front() {
             return Err(trouble);
         }
+        let mut stored = self.precondition(task)?;
+        stored.status.clone_from(&task.status);
+        self.task_writes += 1;
+        Ok(self.put_task(stored))
+    }
+
+    pub(super) fn remove_task(&mut self, task: &Task) -> Result<(), WriteError> {
+        self.precondition(task)?;
+        self.delete_task(&task.key());
+        Ok(())
+    }
+
+    fn precondition(&self, task: &Task) -> Result<Task, WriteError> {
         let stored = self.tasks.get(&task.key()).ok_or(WriteError::Gone)?;
         if stored.metadata.uid != task.metadata.uid {
             return Err(WriteError::Gone);
@@ -99,13 +88,10 @@ impl State {
         if stored.metadata.resource_version != task.metadata.resource_version {
             return Err(WriteError::Conflict);
         }
-        let mut stored = stored.clone();
-        stored.status.clone_from(&task.status);
-        self.task_writes += 1;
-        Ok(self.put_task(stored))
+        Ok(stored.clone())
     }
 
-    fn write_proplet(&mut self, proplet: &Proplet) -> Result<Proplet, WriteError> {
+    pub(super) fn write_proplet(&mut self, proplet: &Proplet) -> Result<Proplet, WriteError> {
         let stored = self.proplets.get(&proplet.key()).ok_or(WriteError::Gone)?;
         if stored.metadata.resource_version != proplet.metadata.resource_version {
             return Err(WriteError::Conflict);
@@ -115,33 +101,10 @@ impl State {
         self.proplet_writes += 1;
         Ok(self.put_proplet(stored))
     }
-}
 
-impl Store for MemoryStore {
-    async fn write_status(&self, task: &Task) -> Result<Task, WriteError> {
-        let _permit = self.writes.acquire().await.unwrap();
-        let slowness = self.state().slowness;
-        sleep(slowness).await;
-        self.state().write_task(task)
-    }
-
-    async fn read(&self, key: &NamespacedName) -> Result<Option<Task>, ReadError> {
-        let _permit = self.reads.acquire().await.unwrap();
-        Ok(self.state().tasks.get(key).cloned())
-    }
-
-    async fn write_proplet_status(&self, proplet: &Proplet) -> Result<Proplet, WriteError> {
-        self.state().write_proplet(proplet)
-    }
-
-    async fn create_proplet(&self, proplet: &Proplet) -> Result<(), WriteError> {
+    pub(super) fn create_proplet(&mut self, proplet: &Proplet) {
         let mut proplet = proplet.clone();
         proplet.metadata.uid = format!("uid-{}", proplet.metadata.name);
-        self.state().put_proplet(proplet);
-        Ok(())
-    }
-
-    fn tell(&self, notice: Notice) {
-        self.state().notices.push(notice);
+        self.put_proplet(proplet);
     }
 }

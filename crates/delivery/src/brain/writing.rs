@@ -2,16 +2,14 @@
 
 use jiff::Timestamp;
 use propeller_api::{Condition, ConditionStatus, Phase, Task, TaskStatus, condition, set_condition, types};
-use propeller_delivery::plan::Action;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    Brain, ReadError, Resolver, Store, WriteError,
+    Brain, Job, Output, ReadError, WriteError,
     backoff::{Backoff, after},
-    event::{Done, Written},
     notices,
-    tasks::Entry,
+    tasks::{Entry, Write},
 };
+use crate::plan::Action;
 
 /// The reason of a task that ends because its status can't be stored as it should be.
 const STATUS_REFUSED: &str = "StatusRefused";
@@ -22,65 +20,36 @@ pub(super) const RETRY: Backoff = Backoff {
     longest_seconds: 15,
 };
 
-impl<S: Store, R: Resolver> Brain<S, R> {
-    /// Writes the status, at once where a permit is given, and in its turn otherwise. The actions wait for it.
-    pub(super) fn write(
-        &mut self,
-        uid: &str,
-        status: TaskStatus,
-        actions: Vec<Action>,
-        permit: Option<OwnedSemaphorePermit>,
-    ) {
+impl Brain {
+    /// Writes the status. The actions wait for it.
+    pub(super) fn write(&mut self, uid: &str, status: TaskStatus, actions: Vec<Action>) {
         let Some(entry) = self.tasks.get_mut(uid) else { return };
-        let before = entry.task.status.clone();
         let mut task = entry.task.clone();
         task.status = Some(status.clone());
-        entry.writing = Some(status);
+        entry.writing = Some(Write { status, actions });
         let moved = self.tasks.reindex(uid);
         self.moved(moved);
-
-        let (store, writes) = (self.parts.store.clone(), self.writes.clone());
-        self.jobs.spawn(async move {
-            let _permit = match permit {
-                Some(permit) => Some(permit),
-                None => writes.acquire_owned().await.ok(),
-            };
-            let result = store.write_status(&task).await;
-            let uid = task.metadata.uid;
-            Done::Written(Box::new(Written {
-                uid,
-                before,
-                result,
-                actions,
-            }))
-        });
+        self.writing += 1;
+        self.job(Job::WriteTask(Box::new(task)));
     }
 
-    pub(super) fn written(&mut self, written: Written) {
-        let Written {
-            uid,
-            before,
-            result,
-            actions,
-        } = written;
-        self.parts.metrics.wrote("Task", outcome(&result));
+    pub(super) fn written(&mut self, uid: &str, result: Result<Task, WriteError>) {
+        self.writing = self.writing.saturating_sub(1);
         match result {
-            Ok(task) => self.durable(&uid, before.as_ref(), task, actions),
-            Err(WriteError::Conflict) => self.read(&uid),
-            Err(WriteError::Gone) => self.gone(&uid),
-            Err(WriteError::Refused(message)) => self.refused(&uid, &message),
-            Err(WriteError::Failed(cause)) => self.failed(&uid, &cause),
+            Ok(task) => self.durable(uid, task),
+            Err(WriteError::Conflict) => self.read(uid),
+            Err(WriteError::Gone) => self.gone(uid),
+            Err(WriteError::Refused(message)) => self.refused(uid, &message),
+            Err(WriteError::Failed(cause)) => self.failed(uid, &cause),
         }
     }
 
-    fn durable(&mut self, uid: &str, before: Option<&TaskStatus>, task: Task, actions: Vec<Action>) {
-        if self.tasks.get(uid).is_none() {
-            // It was deleted while it was written: what the write was for isn't wanted any more.
-            return;
-        }
-        for notice in notices::of_task(before, &task) {
-            self.parts.store.tell(notice);
-        }
+    fn durable(&mut self, uid: &str, task: Task) {
+        // A task that was deleted while it was written isn't known: what the write was for isn't wanted any more.
+        let Some(entry) = self.tasks.get_mut(uid) else { return };
+        let actions = entry.writing.take().map(|write| write.actions).unwrap_or_default();
+        let notices = notices::of_task(entry.task.status.as_ref(), &task);
+        self.outputs.extend(notices.into_iter().map(Output::Tell));
         let attempt = task.status.as_ref().map_or(0, |status| status.attempt);
         let put = self.tasks.put(task);
         if let Some(entry) = self.tasks.get_mut(uid) {
@@ -107,14 +76,19 @@ impl<S: Store, R: Resolver> Brain<S, R> {
     /// Somebody else changed the task. Nothing of the plan was done; the next one is made from what is there now.
     fn read(&mut self, uid: &str) {
         let Some(entry) = self.tasks.get(uid) else { return };
-        let (uid, key, store) = (uid.to_owned(), entry.task.key(), self.parts.store.clone());
-        self.jobs.spawn(async move {
-            let result = store.read(&key).await;
-            Done::Read { uid, result }
-        });
+        let (uid, key) = (uid.to_owned(), entry.task.key());
+        self.job(Job::ReadTask { uid, key });
     }
 
-    pub(super) fn read_again(&mut self, uid: &str, result: Result<Option<Task>, ReadError>) {
+    /// Either its outcome was reported and no cache knew it, or a write met a conflict.
+    pub(super) fn task_read(&mut self, uid: &str, result: Result<Option<Task>, ReadError>) {
+        match self.sought.remove(uid) {
+            Some((proplet, report)) => self.found(&proplet, report, result),
+            None => self.read_again(uid, result),
+        }
+    }
+
+    fn read_again(&mut self, uid: &str, result: Result<Option<Task>, ReadError>) {
         match result {
             Ok(Some(task)) if task.metadata.uid == uid => {
                 if let Some(moved) = self.tasks.replace(task) {
@@ -124,6 +98,15 @@ impl<S: Store, R: Resolver> Brain<S, R> {
             }
             Ok(_) => self.gone(uid),
             Err(error) => self.failed(uid, &error),
+        }
+    }
+
+    /// Its time to be kept was over.
+    pub(super) fn deleted(&mut self, uid: &str, result: Result<(), WriteError>) {
+        match result {
+            Ok(()) | Err(WriteError::Gone) => self.gone(uid),
+            Err(WriteError::Conflict) => self.read(uid),
+            Err(error @ (WriteError::Refused(_) | WriteError::Failed(_))) => self.failed(uid, &error),
         }
     }
 
@@ -149,22 +132,12 @@ impl<S: Store, R: Resolver> Brain<S, R> {
         let now = self.now().time;
         let Some(entry) = self.tasks.get_mut(uid) else { return };
         tracing::error!(task = %entry.task.key(), message, "the store refuses the status");
-        if entry.writing.as_ref().is_some_and(is_refusal) {
+        if entry.writing.as_ref().is_some_and(|write| is_refusal(&write.status)) {
             return self.failed(uid, &message);
         }
         let status = refusal(entry, message, now);
         entry.is_dirty = true;
-        self.write(uid, status, vec![], None);
-    }
-}
-
-fn outcome<T>(result: &Result<T, WriteError>) -> &'static str {
-    match result {
-        Ok(_) => "written",
-        Err(WriteError::Conflict) => "conflict",
-        Err(WriteError::Gone) => "gone",
-        Err(WriteError::Refused(_)) => "refused",
-        Err(WriteError::Failed(_)) => "failed",
+        self.write(uid, status, vec![]);
     }
 }
 
