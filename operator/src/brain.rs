@@ -98,8 +98,8 @@ pub async fn run<S: Store, R: Resolver>(
         let event = tokio::select! {
             () = shutdown.cancelled() => return body.farewell().await,
             event = events.recv() => event.ok_or(Died::Abandoned)?,
-            Some(done) = body.jobs.join_next() => Event::Done(done.map_err(Died::Job)?),
-            Some(done) = body.resolving.join_next() => Event::Done(done.map_err(Died::Job)?),
+            Some(done) = body.jobs.join_next() => Event::Done(Box::new(done.map_err(Died::Job)?)),
+            Some(done) = body.resolving.join_next() => Event::Done(Box::new(done.map_err(Died::Job)?)),
             () = sleep(body.brain.patience()) => Event::Tick,
         };
         body.take(event);
@@ -178,8 +178,11 @@ impl<S: Store, R: Resolver> Body<S, R> {
         match event {
             Event::Bus(Bus::Connected) => metrics.connected(true),
             Event::Bus(Bus::Disconnected) => metrics.connected(false),
-            Event::Done(Done::TaskWritten { result, .. }) => metrics.wrote("Task", WriteError::label(result)),
-            Event::Done(Done::PropletWritten { result, .. }) => metrics.wrote("Proplet", WriteError::label(result)),
+            Event::Done(done) => match &**done {
+                Done::TaskWritten { result, .. } => metrics.wrote("Task", WriteError::label(result)),
+                Done::PropletWritten { result, .. } => metrics.wrote("Proplet", WriteError::label(result)),
+                _ => {}
+            },
             Event::Tick => {
                 metrics.planned(self.brain.plans());
                 for (phase, count) in self.brain.phases() {
@@ -189,14 +192,14 @@ impl<S: Store, R: Resolver> Body<S, R> {
                     metrics.proplets(liveliness, count);
                 }
             }
-            _ => {}
+            Event::Bus(_) | Event::Task(_) | Event::Proplet(_) => {}
         }
     }
 
     async fn farewell(mut self) -> Result<(), Died> {
         let deadline = Instant::now() + FAREWELL;
         while let Ok(Some(done)) = timeout_at(deadline, self.jobs.join_next()).await {
-            self.take(Event::Done(done.map_err(Died::Job)?));
+            self.take(Event::Done(Box::new(done.map_err(Died::Job)?)));
         }
         Ok(())
     }

@@ -270,6 +270,13 @@ fn publication(base: &Base, message: Outgoing, now: Timestamp) -> Option<Publica
         }
         Outgoing::Stop(proplet, stop) => publish(base, Channel::Stop, &proplet, &stop, None),
         Outgoing::Ack(proplet, ack) => publish(base, Channel::Ack, &proplet, &ack, None),
+        // An echo that comes late is of no use: better none.
+        Outgoing::Lease(proplet, lease) => {
+            publish(base, Channel::Lease, &proplet, &lease, None).map(|lease| Publication {
+                qos: Qos::AtMostOnce,
+                ..lease
+            })
+        }
     }
 }
 
@@ -332,6 +339,7 @@ mod tests {
             inventory: vec![],
             host: HostInfo::default(),
             labels: Default::default(),
+            capabilities: vec![],
             max_packet_bytes: 1 << 20,
             undecodable: 0,
             draining: false,

@@ -16,9 +16,11 @@ mod grants;
 mod memory;
 mod names;
 mod object;
+mod policy;
 mod proplet;
 #[cfg(feature = "schema")]
 mod schema;
+mod selector;
 mod target;
 mod task;
 mod validate;
@@ -28,13 +30,15 @@ pub use grants::{Bucket, BucketScope, Directory, EnvVar, Grants};
 pub use memory::{InvalidMemory, Memory};
 pub use names::{Digest, InvalidDigest, InvalidJournalId, InvalidPropletId, JournalId, PropletId};
 pub use object::{Labels, Metadata, NamespacedName, Object, Resource};
+pub use policy::{FailureKind, OnDisconnect, RetryPolicy};
 pub use proplet::{Capacity, ConnectionConfig, HostInfo, Proplet, PropletSpec, PropletStatus};
+pub use selector::{LabelOperator, LabelRequirement, LabelSelector};
 pub use target::{HostPattern, HttpTarget, InvalidTarget, NetHost, NetTarget};
 pub use task::{
-    Call, Command, Dispatch, LabelSelector, Phase, PropletRefusal, Resources, Service, Task, TaskSpec, TaskStatus,
-    Usage, Work, types,
+    Call, Command, Dispatch, LostAttempt, Phase, PropletRefusal, Resources, Service, Task, TaskSpec, TaskStatus, Usage,
+    Work, types,
 };
-pub use validate::{Invalid, MAX_ACTIVE_DEADLINE_SECONDS, MAX_TEXT};
+pub use validate::{Invalid, MAX_SECONDS, MAX_TEXT};
 
 /// The API group of every resource.
 pub const GROUP: &str = "propeller.dev";

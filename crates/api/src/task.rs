@@ -6,10 +6,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Condition, Digest, Grants, JournalId, Labels, Memory, Object, PropletId, Resource};
+use crate::{
+    Condition, Digest, Grants, JournalId, LabelSelector, Memory, Object, OnDisconnect, PropletId, Resource, RetryPolicy,
+};
 
 /// The names of a Task's conditions, in the order in which they come true.
 pub mod types {
+    /// `spec.suspend` holds the task up. Only said of tasks that were suspended once.
+    pub const SUSPENDED: &str = "Suspended";
     /// The reference is a digest, and the call fits the component's types.
     pub const RESOLVED: &str = "Resolved";
     /// A proplet was chosen, and the attempt was written.
@@ -49,6 +53,9 @@ pub type Task = Object<TaskKind>;
     }, {
         "rule": "!(has(self.service) && has(self.activeDeadlineSeconds))",
         "message": "a service runs until its Task is deleted: activeDeadlineSeconds is for calls and commands",
+    }, {
+        "rule": "!has(self.service) || !(has(self.backoffLimit) || has(self.retryPolicy) || has(self.ttlSecondsAfterFinished))",
+        "message": "a service is placed anew whenever it ends: backoffLimit, retryPolicy and ttlSecondsAfterFinished are for calls and commands",
     }]))
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -94,8 +101,53 @@ pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// Seconds that the task may take from the moment a proplet accepted it; it fails with `DeadlineExceeded` after that. 1 to 31536000
-    /// (a year). Absent means no limit beyond the proplet's own. A service has none.
+    /// Who goes first when tasks wait for a place: the higher number, then the older task. Nothing that runs is stopped for it.
+    #[serde(default, skip_serializing_if = "is_nought")]
+    #[cfg_attr(feature = "schema", schemars(range(min = -1_000_000_000, max = 1_000_000_000)))]
+    pub priority: i32,
+
+    /// While true, the task isn't dispatched, and an attempt that runs is stopped, which counts as no failure. False resumes it with another
+    /// attempt.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub suspend: bool,
+
+    /// True ends the task as `Cancelled`, whatever it does. There is no way back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cancel: bool,
+
+    /// How many failed attempts are followed by another one: 0 to 100. Absent means 6. The first follows after 10 seconds, each later one after
+    /// twice as long, up to 6 minutes. A start that a proplet refuses, or doesn't answer, is no failed attempt. Not for services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<i32>", range(min = 0, max = 100)))]
+    pub backoff_limit: Option<u32>,
+
+    /// Which failures are tried again. Absent means `Lost` and `Unavailable`. Not for services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_policy: Option<RetryPolicy>,
+
+    /// What happens to an attempt whose proplet is cut off. Absent means `Continue`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disconnect: Option<OnDisconnect>,
+
+    /// Seconds that the proplet of an accepted attempt may be away before the attempt counts as lost. 1 to 31536000. Absent means 300 for calls
+    /// and commands, and 60 for services. With `onDisconnect: Stop` it is never less than what makes sure that the attempt has stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<i64>", range(min = 1, max = 31_536_000)))]
+    pub lost_after_seconds: Option<u32>,
+
+    /// Seconds that the task may wait for a proplet to accept it, from its creation or its resumption; it fails with `StartDeadlineExceeded` after
+    /// that. 1 to 31536000. Absent means no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<i64>", range(min = 1, max = 31_536_000)))]
+    pub start_deadline_seconds: Option<u32>,
+
+    /// Seconds after its end that the task is kept, then it is deleted: 0 to 31536000. Absent means for ever. Not for services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<i64>", range(min = 0, max = 31_536_000)))]
+    pub ttl_seconds_after_finished: Option<u32>,
+
+    /// Seconds that the task may take from the moment a proplet first accepted it, over all attempts; it fails with `DeadlineExceeded` after
+    /// that. 1 to 31536000 (a year). Absent means no limit beyond the proplet's own. A service has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     // API servers know no format for unsigned numbers.
     #[cfg_attr(feature = "schema", schemars(with = "Option<i64>", range(min = 1, max = 31_536_000)))]
@@ -187,27 +239,6 @@ impl fmt::Display for Work {
     }
 }
 
-/// Which Proplets: those that have all of these labels.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LabelSelector {
-    /// Every label here must be there with that value. Empty selects every Proplet of the namespace.
-    #[serde(default)]
-    pub match_labels: Labels,
-}
-
-impl LabelSelector {
-    /// The first wanted label that `labels` doesn't have, if any.
-    pub fn mismatch<'a>(&'a self, labels: &Labels) -> Option<(&'a str, &'a str)> {
-        let missing = self
-            .match_labels
-            .iter()
-            .find(|(key, value)| labels.get(*key) != Some(*value));
-        missing.map(|(key, value)| (key.as_str(), value.as_str()))
-    }
-}
-
 /// What a task may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -234,12 +265,14 @@ pub enum Phase {
     Completed,
     /// The task won't run, or what ran failed; the condition `Finished` says why.
     Failed,
+    /// `spec.cancel` ended it.
+    Cancelled,
 }
 
 impl Phase {
     /// Whether the task has ended. What has ended stays ended.
     pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed)
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 }
 
@@ -271,11 +304,18 @@ pub struct TaskStatus {
     /// Where the newest attempt was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatch: Option<Dispatch>,
-    /// Attempts of a service that ended, in a row: since one that ran for ten minutes.
+    /// Accepted attempts that failed, which count against `spec.backoffLimit`. Of a service, those that ended in a row: since one that ran for
+    /// ten minutes.
     #[serde(default, skip_serializing_if = "is_zero")]
     // API servers know no format for unsigned numbers.
     #[cfg_attr(feature = "schema", schemars(with = "i64"))]
     pub failures: u32,
+    /// Names of the Proplets on which attempts failed, the newest last. Others are preferred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<String>,
+    /// Earlier attempts that count as lost, and whose proplets may still run them. If one of them completes after all, so does the task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostAttempt>,
     /// No attempt before that time, because the last one ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_time: Option<Timestamp>,
@@ -310,6 +350,15 @@ pub struct TaskStatus {
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+fn is_nought(number: &i32) -> bool {
+    *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// What an attempt used.
@@ -357,6 +406,23 @@ pub struct PropletRefusal {
     pub count: u32,
     /// It isn't asked again before that time.
     pub until: Timestamp,
+}
+
+/// An attempt that counts as lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct LostAttempt {
+    /// Its number.
+    // API servers know no format for unsigned numbers.
+    #[cfg_attr(feature = "schema", schemars(with = "i64"))]
+    pub attempt: u32,
+    /// Name of the Proplet that it was placed on.
+    pub proplet: String,
+    /// Identity of that proplet on the message bus.
+    pub proplet_id: PropletId,
+    /// Its journal.
+    pub journal: JournalId,
 }
 
 /// Where an attempt was sent. Only this proplet's reports about it count.

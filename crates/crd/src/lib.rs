@@ -38,8 +38,14 @@ pub fn all() -> Vec<CustomResourceDefinition> {
            program or an HTTP service. The control plane checks that against the component's types, chooses a proplet and dispatches it; the \
            typed result of a call lands in status.results, the address of a service in status.address.",
     validation = Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.dispatch) || has(oldSelf.status.completionTime)) \
-                            || self.spec == oldSelf.spec")
-        .message("a task that was dispatched or has ended can't be edited: delete it and apply another"),
+                            || (self.spec.image == oldSelf.spec.image && self.spec.?call == oldSelf.spec.?call \
+                            && self.spec.?command == oldSelf.spec.?command && self.spec.?service == oldSelf.spec.?service \
+                            && self.spec.?grants == oldSelf.spec.?grants && self.spec.?resources == oldSelf.spec.?resources \
+                            && self.spec.?onDisconnect == oldSelf.spec.?onDisconnect)")
+        .message("of a task that was dispatched or has ended, what runs can't be edited (image, call, command, service, grants, resources, \
+                  onDisconnect): delete it and apply another"),
+    validation = Rule::new("!(oldSelf.spec.?cancel.orValue(false)) || self.spec.?cancel.orValue(false)")
+        .message("what is cancelled stays cancelled: delete the task and apply another"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(
         name = "Reason",

@@ -1,6 +1,6 @@
 //! The proplets, as a control plane sees them at one moment.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use propeller_api::{Capacity, Labels, Memory, Task};
@@ -13,6 +13,8 @@ pub use propeller_api::PropletId;
 pub struct Fleet {
     /// In no particular order.
     pub members: Vec<Member>,
+    /// Proplets with tasks and without a Proplet resource, and since when, on the clock that nobody sets.
+    pub gone: BTreeMap<PropletId, Duration>,
 }
 
 impl Fleet {
@@ -35,8 +37,10 @@ pub struct Member {
     pub id: PropletId,
     /// What the proplet says, while its heartbeats arrive.
     pub live: Option<Live>,
-    /// Since when it is judged to be away; nothing while it is there, and while nobody can say.
-    pub away_since: Option<Timestamp>,
+    /// Since when it is judged to be away, on the clock that nobody sets; nothing while it is there, and while nobody can say.
+    pub away_since: Option<Duration>,
+    /// When its newest heartbeat arrived, on that clock; nothing, if this process heard none.
+    pub heard: Option<Duration>,
     /// What tasks' statuses place here and hasn't ended: what is on its way counts before any heartbeat tells of it.
     pub load: Load,
 }
@@ -90,6 +94,10 @@ pub struct Live {
     pub capacity: Capacity,
     /// It accepts nothing new.
     pub draining: bool,
+    /// What starts may require of it.
+    pub capabilities: Vec<String>,
+    /// Its operating system and processor, as labels that selectors may ask for.
+    pub labels: Labels,
     /// Every attempt that it held, by task uid and attempt.
     pub inventory: BTreeMap<(String, u32), HeldState>,
 }

@@ -1,7 +1,7 @@
 //! Delivery: what is decided about a task's attempts, on both sides, and nothing of how it is done.
 //!
-//! Two pure machines. Each is plain functions over plain data, with no IO, no clock and no randomness, so that a simulator can drive both
-//! through any interleaving of messages, crashes and restarts:
+//! Pure machines: plain functions over plain data, with no IO, no clock and no randomness, so that a simulator can drive both sides through any
+//! interleaving of messages, crashes and restarts:
 //!
 //! ```text
 //!  control plane                                   proplet
@@ -16,8 +16,10 @@
 //! it runs, and an outcome is in the status before it is acknowledged. The promises that follow are in docs/ARCHITECTURE.md.
 
 pub mod brain;
+pub mod desk;
 pub mod fleet;
 pub mod inbox;
+pub mod lease;
 pub mod ledger;
 pub mod plan;
 pub mod reason;

@@ -7,6 +7,7 @@ use propeller_api::{Memory, PropletRefusal, Task, TaskStatus};
 
 use crate::{
     fleet::{Fleet, Live, Member, wanted_memory},
+    plan::required,
     reason,
 };
 
@@ -19,7 +20,7 @@ pub(crate) struct Fit<'a> {
     pub(crate) live: &'a Live,
 }
 
-/// The proplet with the fewest tasks among those that fit; the name decides between equals, so that the choice can be repeated.
+/// The proplet with the fewest tasks among those that fit, one that wasn't tried before all others; the name decides between equals, so that the choice can be repeated.
 pub(crate) fn place<'a>(
     task: &Task,
     status: &TaskStatus,
@@ -34,7 +35,11 @@ pub(crate) fn place<'a>(
         .filter(|member| member.namespace == task.metadata.namespace)
     {
         match fits(task, status, member, now) {
-            Ok(live) if best.as_ref().is_none_or(|best| rank(member) < rank(best.member)) => {
+            Ok(live)
+                if best
+                    .as_ref()
+                    .is_none_or(|best| rank(status, member) < rank(status, best.member)) =>
+            {
                 best = Some(Fit { member, live });
             }
             Ok(_) => {}
@@ -44,8 +49,10 @@ pub(crate) fn place<'a>(
     best.ok_or_else(|| refused.named(task))
 }
 
-fn rank(member: &Member) -> (u32, &str) {
-    (member.load.tasks, &member.name)
+/// One on which the task failed comes after all others.
+fn rank<'a>(status: &TaskStatus, member: &'a Member) -> (bool, u32, &'a str) {
+    let tried = status.tried.contains(&member.name);
+    (tried, member.load.tasks, &member.name)
 }
 
 /// Why a proplet doesn't get a task.
@@ -62,15 +69,17 @@ fn fits<'a>(task: &Task, status: &TaskStatus, member: &'a Member, now: Timestamp
     if task.spec.proplet.as_ref().is_some_and(|name| *name != member.name) {
         return Err(Misfit::Unmeant(OTHER_NAME.into()));
     }
-    if let Some((key, value)) = task
-        .spec
-        .proplet_selector
-        .as_ref()
-        .and_then(|wanted| wanted.mismatch(&member.labels))
-    {
-        return Err(Misfit::Unmeant(format!("without label {key}={value}")));
+    if let Some(unmet) = task.spec.proplet_selector.as_ref().and_then(|wanted| {
+        let known = member.live.as_ref().map(|live| live.labels.clone());
+        let labels = known.into_iter().flatten().chain(member.labels.clone());
+        wanted.mismatch(&labels.collect())
+    }) {
+        return Err(Misfit::Unmeant(format!("without label {unmet}")));
     }
     let live = member.live.as_ref().ok_or(Misfit::Unable("offline"))?;
+    if let Some(unknown) = required(&task.spec).find(|word| !live.capabilities.iter().any(|known| known == word)) {
+        return Err(Misfit::Unmeant(format!("without capability {unknown}")));
+    }
     if live.draining {
         return Err(Misfit::Unable("draining"));
     }

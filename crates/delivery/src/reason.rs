@@ -32,5 +32,13 @@ pub const START_TOO_LARGE: &str = "StartTooLarge";
 pub const INVALID_SPEC: &str = "InvalidSpec";
 /// `Finished`: the proplet was restarted while the attempt ran.
 pub const INTERRUPTED: &str = "Interrupted";
+/// `Finished`: the control plane couldn't be heard for a lease, and `onDisconnect: Stop` was asked for.
+pub const LEASE_EXPIRED: &str = "LeaseExpired";
+/// `Finished`: no proplet accepted the task within `startDeadlineSeconds`.
+pub const START_DEADLINE_EXCEEDED: &str = "StartDeadlineExceeded";
+/// `Suspended`, and `Scheduled` is false: `spec.suspend` holds the task up.
+pub const SUSPENDED: &str = "Suspended";
+/// `Suspended` is false: `spec.suspend` is false again.
+pub const RESUMED: &str = "Resumed";
 /// `Finished`: somebody ended the attempt.
 pub const CANCELLED: &str = "Cancelled";

@@ -1,10 +1,12 @@
 //! Messages from the control plane to a proplet.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use propeller_api::{Digest, Grants, Memory, Work};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptRef, ControllerId, JournalId};
+use crate::{AttemptRef, ControllerId, JournalId, requires};
 
 /// Run this attempt. Topic `control/manager/start/{proplet}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,13 @@ pub struct Start {
     pub grants: Option<Grants>,
     /// What the attempt may use.
     pub limits: Limits,
+}
+
+impl Start {
+    /// Whether the attempt runs only with a lease.
+    pub fn needs_lease(&self) -> bool {
+        self.requires.iter().any(|word| word == requires::LEASE)
+    }
 }
 
 /// Bounds of one attempt. Absent means the proplet's default.
@@ -91,6 +100,10 @@ pub enum Verdict {
     /// The task is gone.
     Discarded,
 }
+
+/// How long a lease lasts: what a start requires as [`LEASE`](crate::requires::LEASE) runs only within this time of the sending of a heartbeat
+/// that was echoed. A proplet that has such attempts sends heartbeats often enough.
+pub const LEASE: Duration = Duration::from_secs(30);
 
 /// A heartbeat echoed: the proplet knows by it that the control plane hears it, and what time it has. Topic
 /// `control/manager/lease/{proplet}`.

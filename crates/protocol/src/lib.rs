@@ -22,7 +22,7 @@ pub mod requires;
 mod topic;
 mod wire;
 
-pub use control::{Ack, Lease, Limits, Start, Stop, Verdict};
+pub use control::{Ack, LEASE, Lease, Limits, Start, Stop, Verdict};
 pub use ids::{AttemptRef, Boot, ControllerId, InvalidId, TaskRef};
 pub use propeller_api::{JournalId, Usage};
 pub use proplet::{

@@ -37,6 +37,7 @@ pub struct Alive {
 /// Whether a proplet is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "camelCase")]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are heartbeats, and none is kept")]
 pub enum Presence {
     /// It is, and takes tasks up to its capacity.
     #[serde(rename_all = "camelCase")]
@@ -52,6 +53,9 @@ pub enum Presence {
         /// Labels for a Proplet resource that is made for it.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         labels: Labels,
+        /// What starts may require of it: the words of [`requires`](crate::requires) that it knows.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        capabilities: Vec<String>,
         /// Largest packet, in bytes, that it takes.
         max_packet_bytes: u32,
         /// Messages that it couldn't decode since it started.

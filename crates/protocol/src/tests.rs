@@ -171,6 +171,7 @@ fn alive() {
         inventory: vec![held],
         host,
         labels: BTreeMap::from([("site".into(), "lab".into())]),
+        capabilities: crate::requires::ALL.map(str::to_owned).into(),
         max_packet_bytes: 1 << 20,
         undecodable: 2,
         draining: false,

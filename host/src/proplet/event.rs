@@ -21,6 +21,8 @@ pub enum Event {
     Question(Question),
     /// It's time for a sign of life.
     Heartbeat,
+    /// It's time to look whether the lease is over.
+    Look,
     /// It's time to tell again what wasn't acknowledged.
     Repeat,
     /// It's time for figures.

@@ -17,7 +17,12 @@ use serde::Deserialize;
 use super::chain::chain;
 
 /// What the control plane tells a proplet.
-const CHANNELS: [Channel; 3] = [Channel::Start, Channel::Stop, Channel::Ack];
+const CHANNELS: [(Channel, Qos); 4] = [
+    (Channel::Start, Qos::AtLeastOnce),
+    (Channel::Stop, Qos::AtLeastOnce),
+    (Channel::Ack, Qos::AtLeastOnce),
+    (Channel::Lease, Qos::AtMostOnce),
+];
 
 /// What a message means.
 #[derive(Debug)]
@@ -53,9 +58,9 @@ impl Inbound {
 
     /// What to subscribe to: this proplet's own topics.
     pub fn subscriptions(&self) -> Vec<Subscription> {
-        let subscription = |channel| Subscription {
+        let subscription = |(channel, qos)| Subscription {
             filter: self.base.topic(channel, &self.id),
-            qos: Qos::AtLeastOnce,
+            qos,
         };
         CHANNELS.map(subscription).into()
     }
@@ -91,6 +96,7 @@ impl Inbound {
             },
             Channel::Stop => Ok(Event::Stop(decode(payload)?)),
             Channel::Ack => Ok(Event::Ack(decode(payload)?)),
+            Channel::Lease => Ok(Event::Echo(decode(payload)?)),
             _ => Err(Unreadable::Other),
         }
     }
@@ -137,6 +143,7 @@ fn malformed(payload: &[u8], message: String) -> Option<Heard> {
         attempt,
         controller,
         issued_at: Timestamp::UNIX_EPOCH,
+        leased_before: None,
     };
     let reason = Refusal::Malformed;
     Some(Heard::Malformed(holding, Rejection { reason, message }))

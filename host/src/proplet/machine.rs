@@ -1,8 +1,9 @@
 //! What this machine is.
 
-use std::{env, path::PathBuf, thread};
+use std::{env, path::PathBuf, thread, time::Duration};
 
 use propeller_api::{HostInfo, Memory};
+use rustix::time::{ClockId, clock_gettime};
 use secrecy::SecretString;
 use sysinfo::System;
 
@@ -22,6 +23,15 @@ impl Machine {
                 .filter(|url| !url.is_empty()),
         }
     }
+}
+
+/// How long the machine has run, also while it was suspended: the clock of leases.
+pub fn uptime() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
 }
 
 /// What the proplet says of its machine.

@@ -22,6 +22,8 @@ pub enum Why {
     Cancelled,
     /// The proplet ends.
     Interrupted,
+    /// Nobody may hear of it any more.
+    Unheard,
 }
 
 /// Why a run has no result.
@@ -170,6 +172,10 @@ fn failure(error: RunError, limits: &Limits, why: Option<Why>) -> Failure {
         Some(Why::Interrupted) if stopped => (
             reason::INTERRUPTED,
             "the proplet was shut down while the task ran".to_owned(),
+        ),
+        Some(Why::Unheard) if stopped => (
+            reason::LEASE_EXPIRED,
+            "the control plane wasn't heard for a lease, and onDisconnect is Stop".to_owned(),
         ),
         _ => (error.reason(), explain(&error, limits)),
     };

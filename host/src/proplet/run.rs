@@ -3,8 +3,11 @@
 use std::{collections::VecDeque, time::Duration};
 
 use propeller_bus::{self as bus, Events, Publisher, Qos};
-use propeller_delivery::ledger::{self, Action};
-use propeller_protocol::{Stage, Verdict};
+use propeller_delivery::{
+    lease::LeaseClock,
+    ledger::{self, Action},
+};
+use propeller_protocol::{LEASE, Stage, Start, Verdict};
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval},
@@ -17,6 +20,7 @@ use super::{
     inbound::{Heard, Inbound},
     keeper::{Answer, Keeper, Request},
     logs::Batch,
+    machine,
     metrics::Metrics,
     supervisor::{News, Supervisor},
     vitals::{Pulse, Question},
@@ -27,6 +31,8 @@ use super::{
 const REPEAT: Duration = Duration::from_secs(30);
 /// Between two messages of figures.
 const METRICS: Duration = Duration::from_secs(60);
+/// Between two looks at whether the lease is over. A timer wouldn't do: it doesn't run while the machine is suspended.
+const LOOK: Duration = Duration::from_millis(250);
 /// Requests to the keeper that wait for their answer. While there are more, the broker keeps its messages.
 const UNANSWERED: usize = 1024;
 
@@ -39,7 +45,16 @@ pub struct Proplet {
     /// With which quality the inventories that the keeper was asked for are to be told.
     pub(super) asked: VecDeque<Qos>,
     pub(super) ending: Option<Ending>,
+    /// Whether the control plane hears us, for what runs only then.
+    pub(super) lease: LeaseClock,
+    /// What the keeper was told of that.
+    leased: bool,
+    /// Whether anything that is held runs only with a lease.
+    pub(super) needs_lease: bool,
+    /// When the newest heartbeat was sent, by the clock of leases.
+    pub(super) beaten: Duration,
     heartbeat: Interval,
+    look: Interval,
     repeat: Interval,
     metrics: Interval,
 }
@@ -86,6 +101,11 @@ impl Proplet {
             durable: true,
             asked: VecDeque::new(),
             ending: None,
+            lease: LeaseClock::default(),
+            leased: false,
+            needs_lease: false,
+            beaten: Duration::ZERO,
+            look: every(LOOK),
             repeat: every(REPEAT),
             metrics: every(METRICS),
         }
@@ -126,6 +146,7 @@ impl Proplet {
             Some(batch) = lines.recv() => Event::Lines(batch),
             Some(question) = questions.recv() => Event::Question(question),
             _ = self.heartbeat.tick() => Event::Heartbeat,
+            _ = self.look.tick(), if self.leased || self.needs_lease => Event::Look,
             _ = self.repeat.tick() => Event::Repeat,
             _ = self.metrics.tick() => Event::Metrics,
             Some(()) = signals.recv() => Event::Signal,
@@ -143,6 +164,7 @@ impl Proplet {
             Event::Lines(batch) => self.tell_lines(batch),
             Event::Question(question) => self.answer(question),
             Event::Heartbeat => self.ask_inventory(Qos::AtMostOnce),
+            Event::Look => self.look_at_lease(),
             Event::Repeat => self.repeat(),
             Event::Metrics => self.tell_figures(),
             Event::Signal => self.drain(),
@@ -189,6 +211,14 @@ impl Proplet {
                 }
                 self.ask(ledger::Event::Ack(ack));
             }
+            Heard::Event(ledger::Event::Echo(lease)) => {
+                if lease.journal == *self.parts.keeper.journal() {
+                    self.lease.echoed(lease.sequence);
+                }
+                // First the time, by which a start that waited may be too old.
+                self.ask(ledger::Event::Echo(lease));
+                self.look_at_lease();
+            }
             Heard::Event(event) => self.ask(event),
             Heard::Malformed(holding, rejection) => {
                 self.parts.metrics.undecodable();
@@ -202,14 +232,17 @@ impl Proplet {
         match action {
             Action::Run(start) => {
                 self.note_accept(&start, "accepted");
+                self.want_lease(&start);
                 self.parts.supervisor.run(start);
             }
             Action::Wait(start) => {
-                self.note_accept(&start, "accepted, and waits for room");
+                self.note_accept(&start, "accepted, and waits for room or a lease");
+                self.want_lease(&start);
                 self.parts.supervisor.wait(start);
             }
             Action::Proceed(attempt) => self.parts.supervisor.proceed(&attempt),
             Action::Cancel(attempt) => self.parts.supervisor.cancel(&attempt),
+            Action::Revoke(attempt) => self.parts.supervisor.revoke(&attempt),
             Action::Ended(holding, outcome) => {
                 self.note_end(&holding, &outcome);
                 self.report(holding, Stage::Finished { outcome });
@@ -225,6 +258,28 @@ impl Proplet {
             News::Ended(attempt, outcome) => self.ask(ledger::Event::Ended(attempt, outcome)),
         }
         if self.ending.is_some() {
+            self.ask_inventory(Qos::AtMostOnce);
+        }
+    }
+
+    /// Tells the ledger when the lease begins or is over, and sees to its being extended in time.
+    fn look_at_lease(&mut self) {
+        let now = machine::uptime();
+        let leased = self.lease.is_held(now);
+        if self.leased != leased {
+            self.leased = leased;
+            self.parts.keeper.ask(Request::Leased(leased));
+        }
+        if self.needs_lease && now.saturating_sub(self.beaten) >= LEASE / 3 {
+            self.beaten = now;
+            self.ask_inventory(Qos::AtMostOnce);
+        }
+    }
+
+    /// What runs only with a lease waits for an echo, so it's asked for at once.
+    fn want_lease(&mut self, start: &Start) {
+        if start.needs_lease() {
+            self.needs_lease = true;
             self.ask_inventory(Qos::AtMostOnce);
         }
     }

@@ -4,7 +4,7 @@ use propeller_bus::Qos;
 use propeller_delivery::ledger::Holding;
 use propeller_protocol::{HeldState, Outcome, Stage, Start};
 
-use super::{Proplet, keeper::Inventory, logs::Batch, run::Parts};
+use super::{Proplet, keeper::Inventory, logs::Batch, machine, run::Parts};
 
 impl Proplet {
     pub(super) fn note_accept(&self, start: &Start, what: &str) {
@@ -54,9 +54,11 @@ impl Proplet {
             // One that was asked for before the signal says nothing about starts that were accepted since.
             ending.idle = inventory.draining && inventory.is_idle();
         }
+        self.needs_lease = inventory.needs_lease;
         if !self.connected {
             return;
         }
+        let sent = machine::uptime();
         let Parts {
             publisher,
             voice,
@@ -69,6 +71,8 @@ impl Proplet {
             Qos::AtLeastOnce => publisher.try_publish(alive) == Ok(true),
             Qos::AtMostOnce => publisher.offer(alive),
         };
+        self.lease.sent(self.parts.voice.sequence(), sent);
+        self.beaten = sent;
         if !told {
             tracing::debug!("presence was not told: the connection is far behind");
         }

@@ -7,7 +7,7 @@ use propeller_api::{Capacity, HostInfo, Labels, PropletId};
 use propeller_bus::{Publication, Qos};
 use propeller_delivery::ledger::Holding;
 use propeller_protocol::{
-    Alive, Base, Boot, Channel, JournalId, Logs, Message, Metrics, Presence, Report, Sender, Stage, encode,
+    Alive, Base, Boot, Channel, JournalId, Logs, Message, Metrics, Presence, Report, Sender, Stage, encode, requires,
 };
 
 use super::{keeper::Inventory, logs::Batch};
@@ -73,12 +73,18 @@ impl Voice {
             inventory: inventory.held,
             host: profile.host.clone(),
             labels: profile.labels.clone(),
+            capabilities: requires::ALL.map(str::to_owned).into(),
             max_packet_bytes: profile.max_packet_bytes,
             undecodable,
             draining: inventory.draining,
         };
         let sender = self.next();
         self.retained(&Alive { sender, presence }, qos)
+    }
+
+    /// Number of the message that was made last.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// The goodbye.

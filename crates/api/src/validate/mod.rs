@@ -6,13 +6,19 @@ mod grants;
 
 use std::ops::RangeInclusive;
 
-use crate::{Metadata, Proplet, Task, TaskSpec};
+use crate::{LabelOperator, LabelSelector, Metadata, Proplet, Task, TaskSpec};
 
 #[cfg(feature = "schema")]
 pub(crate) use grants::PATH;
 
-/// A year: longer deadlines are mistakes.
-pub const MAX_ACTIVE_DEADLINE_SECONDS: u32 = 31_536_000;
+/// A year: longer times are mistakes.
+pub const MAX_SECONDS: u32 = 31_536_000;
+
+/// Most attempts that may follow failed ones.
+pub const MAX_BACKOFF_LIMIT: u32 = 100;
+
+/// How far from 0 a priority may be, as in Kubernetes.
+pub const MAX_PRIORITY: i32 = 1_000_000_000;
 
 /// Most characters that the arguments of a program, an environment or a configuration have together: a start must fit into a message.
 pub const MAX_TEXT: usize = 262_144;
@@ -55,14 +61,70 @@ impl Task {
                 "proplet and propletSelector exclude each other: name one proplet, or select by labels",
             );
         }
-        match spec.active_deadline_seconds {
-            Some(seconds) if !(1..=MAX_ACTIVE_DEADLINE_SECONDS).contains(&seconds) => invalid(
-                "spec.activeDeadlineSeconds",
-                format!("{seconds} should be from 1 to {MAX_ACTIVE_DEADLINE_SECONDS}"),
-            ),
-            _ => Ok(()),
+        if let Some(selector) = &spec.proplet_selector {
+            expressions(selector)?;
+        }
+        policy(spec)
+    }
+}
+
+/// When it starts and ends, and how often.
+fn policy(spec: &TaskSpec) -> Result<(), Invalid> {
+    let within = |field: &str, number: Option<u32>, range: RangeInclusive<u32>| match number {
+        Some(number) if !range.contains(&number) => invalid(
+            field,
+            format!("{number} should be from {} to {}", range.start(), range.end()),
+        ),
+        _ => Ok(()),
+    };
+    within(
+        "spec.activeDeadlineSeconds",
+        spec.active_deadline_seconds,
+        1..=MAX_SECONDS,
+    )?;
+    within(
+        "spec.startDeadlineSeconds",
+        spec.start_deadline_seconds,
+        1..=MAX_SECONDS,
+    )?;
+    within("spec.lostAfterSeconds", spec.lost_after_seconds, 1..=MAX_SECONDS)?;
+    within(
+        "spec.ttlSecondsAfterFinished",
+        spec.ttl_seconds_after_finished,
+        0..=MAX_SECONDS,
+    )?;
+    within("spec.backoffLimit", spec.backoff_limit, 0..=MAX_BACKOFF_LIMIT)?;
+    if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&spec.priority) {
+        let problem = format!("{} should be from -{MAX_PRIORITY} to {MAX_PRIORITY}", spec.priority);
+        return invalid("spec.priority", problem);
+    }
+    let Some(policy) = &spec.retry_policy else {
+        return Ok(());
+    };
+    let mut kinds = policy.retry_on.clone();
+    kinds.sort();
+    if kinds.windows(2).any(|pair| pair[0] == pair[1]) {
+        return invalid("spec.retryPolicy.retryOn", "has an entry twice");
+    }
+    Ok(())
+}
+
+fn expressions(selector: &LabelSelector) -> Result<(), Invalid> {
+    let field = "spec.propletSelector.matchExpressions";
+    count(field, selector.match_expressions.len(), 32)?;
+    for (index, requirement) in selector.match_expressions.iter().enumerate() {
+        let field = format!("{field}[{index}]");
+        length(&format!("{field}.key"), &requirement.key, 1..=317)?;
+        count(&format!("{field}.values"), requirement.values.len(), 64)?;
+        for (index, value) in requirement.values.iter().enumerate() {
+            length(&format!("{field}.values[{index}]"), value, 0..=63)?;
+        }
+        let wants_values = matches!(requirement.operator, LabelOperator::In | LabelOperator::NotIn);
+        if wants_values == requirement.values.is_empty() {
+            return invalid(&field, "In and NotIn need values, Exists and DoesNotExist have none");
         }
     }
+    Ok(())
 }
 
 fn what_to_run(spec: &TaskSpec) -> Result<(), Invalid> {
@@ -73,6 +135,13 @@ fn what_to_run(spec: &TaskSpec) -> Result<(), Invalid> {
         return invalid(
             "spec",
             "a service runs until its Task is deleted: activeDeadlineSeconds is for calls and commands",
+        );
+    }
+    let retries = spec.backoff_limit.is_some() || spec.retry_policy.is_some();
+    if spec.service.is_some() && (retries || spec.ttl_seconds_after_finished.is_some()) {
+        return invalid(
+            "spec",
+            "a service is placed anew whenever it ends: backoffLimit, retryPolicy and ttlSecondsAfterFinished are for calls and commands",
         );
     }
     if let Some(call) = &spec.call {

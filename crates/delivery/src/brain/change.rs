@@ -112,8 +112,10 @@ impl Brain {
 
     fn proplet_gone(&mut self, uid: &str) {
         if let Some(proplet) = self.roster.remove(uid) {
+            let id = client_id(&proplet);
             self.outdated.insert(proplet.metadata.namespace.clone());
-            self.fleet_changed(&client_id(&proplet));
+            self.roster.left(&id, self.now.elapsed);
+            self.fleet_changed(&id);
         }
     }
 

@@ -3,7 +3,7 @@
 //! Two closed enums carry everything in ([`Event`], and [`Done`](super::Done) for what the brain wanted done), one everything out.
 
 use propeller_api::{Proplet, PropletId, Task, Work};
-use propeller_protocol::{Ack, Alive, Report, Start, Stop};
+use propeller_protocol::{Ack, Alive, Lease, Report, Start, Stop};
 
 use super::{Done, Job, Notice};
 
@@ -11,7 +11,7 @@ use super::{Done, Job, Notice};
 #[derive(Debug)]
 pub enum Event {
     /// A job is done.
-    Done(Done),
+    Done(Box<Done>),
     /// Nothing happened, but time passed.
     Tick,
     /// The cache of Tasks moved.
@@ -91,6 +91,8 @@ pub enum Outgoing {
     Stop(PropletId, Stop),
     /// Forget this.
     Ack(PropletId, Ack),
+    /// This heartbeat was heard.
+    Lease(PropletId, Lease),
 }
 
 /// What the brain wants of the shell, in this order.

@@ -4,10 +4,10 @@ use crate::{
     inbox::{Accepted, Origin},
     plan::is_unwanted,
 };
-use propeller_api::{NamespacedName, Phase, PropletId, Task};
-use propeller_protocol::{Ack, Alive, Held, HeldState, Presence, Report, Stage, Stop, Verdict};
+use propeller_api::{NamespacedName, OnDisconnect, Phase, PropletId, Task};
+use propeller_protocol::{Ack, Alive, Held, HeldState, Lease, Presence, Report, Stage, Stop, Verdict};
 
-use super::{Brain, Bus, Job, Outgoing, ReadError};
+use super::{Brain, Bus, Job, Liveliness, Outgoing, ReadError};
 
 /// Tasks that are looked for at a time because somebody reports their outcome and no cache knows them. What is beyond that is reported again.
 const SOUGHT: usize = 64;
@@ -48,6 +48,7 @@ impl Brain {
         }
         if let (true, Presence::Alive { inventory, .. }) = (heard.beat, &alive.presence) {
             self.inventory(id, alive, inventory);
+            self.echo(id, alive);
             self.stranger(id);
         }
     }
@@ -69,6 +70,24 @@ impl Brain {
         let missing: Vec<_> = self.tasks.placed_on(id).filter(|uid| !held(uid)).cloned().collect();
         for uid in missing {
             self.touch(&uid);
+        }
+    }
+
+    /// Extends the lease of what it runs with one. Nobody else needs an echo.
+    fn echo(&mut self, id: &PropletId, alive: &Alive) {
+        let has_lease = |uid: &String| {
+            let spec = self.tasks.get(uid).map(|entry| &entry.task.spec);
+            spec.is_some_and(|spec| spec.on_disconnect == Some(OnDisconnect::Stop))
+        };
+        let is_live = self.roster.presence(id).0 == Liveliness::Live && self.roster.owner(id).is_some();
+        if is_live && self.tasks.placed_on(id).any(has_lease) {
+            let lease = Lease {
+                controller: self.config.controller.clone(),
+                journal: alive.sender.journal.clone(),
+                sequence: alive.sender.sequence,
+                now: self.now.time,
+            };
+            self.send(Outgoing::Lease(id.clone(), lease));
         }
     }
 

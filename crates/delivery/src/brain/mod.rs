@@ -99,6 +99,8 @@ pub struct Brain {
     vacancies: BTreeSet<String>,
     /// Namespaces where what waiting tasks are told is out of date.
     outdated: BTreeSet<String>,
+    /// When it began.
+    begun: Duration,
     /// Since when our own session with the broker is up.
     session: Option<Duration>,
     /// Until when tasks that fit no proplet wait in silence for those that weren't judged yet.
@@ -154,6 +156,7 @@ impl Brain {
             dirty_proplets: BTreeSet::new(),
             vacancies: BTreeSet::new(),
             outdated: BTreeSet::new(),
+            begun: now.elapsed,
             session: None,
             patience: None,
             next_sweep: now.elapsed + SWEEP,
@@ -172,7 +175,7 @@ impl Brain {
             Event::Task(change) => self.task_changed(change),
             Event::Proplet(change) => self.proplet_changed(change),
             Event::Bus(bus) => self.bus(bus),
-            Event::Done(done) => self.done(done),
+            Event::Done(done) => self.done(*done),
             Event::Tick => {}
         }
         while let Some(uid) = self.wakes.due(now.time) {

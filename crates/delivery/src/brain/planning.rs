@@ -1,6 +1,6 @@
 //! Dirty tasks are planned, and what plans want is done.
 
-use super::{Brain, Outgoing, Output, Trouble, WRITES, tasks::Entry, work};
+use super::{Brain, Job, Outgoing, Output, Trouble, WRITES, tasks::Entry, work};
 use crate::{
     inbox::Origin,
     plan::{Action, Plan, Published, Resolved, View, plan},
@@ -33,7 +33,7 @@ impl Brain {
         let mut turn = None;
         while self.roster.has_room(namespace) {
             turn = self.tasks.next_waiting(namespace, turn.as_ref());
-            let Some((_, uid)) = &turn else { return };
+            let Some((.., uid)) = &turn else { return };
             self.plan(uid);
         }
     }
@@ -42,7 +42,7 @@ impl Brain {
     pub(super) fn tell_waiting(&mut self, namespace: &str) {
         let mut turn = None;
         while let Some(next) = self.tasks.next_waiting(namespace, turn.as_ref()) {
-            self.touch(&next.1);
+            self.touch(&next.2);
             turn = Some(next);
         }
     }
@@ -66,6 +66,8 @@ impl Brain {
             inbox: &entry.inbox,
             published: entry.published,
             now,
+            elapsed: self.now.elapsed,
+            begun: self.begun,
             pace: self.config.pace,
         });
         let is_talk = is_talk(entry.phase(), &plan);
@@ -116,6 +118,7 @@ impl Brain {
                     self.send(Outgoing::Stop(proplet, stop));
                 }
                 Action::Ack(proplet, ack) => self.acknowledge(uid, proplet, ack),
+                Action::Delete => self.delete(uid),
                 Action::WakeAt(at) => wake = Some(wake.map_or(at, |earlier: jiff::Timestamp| earlier.min(at))),
             }
         }
@@ -126,6 +129,15 @@ impl Brain {
             && !entry.is_dirty
         {
             entry.settle();
+        }
+    }
+
+    fn delete(&mut self, uid: &str) {
+        if let Some(entry) = self.tasks.get_mut(uid)
+            && !std::mem::replace(&mut entry.is_deleting, true)
+        {
+            let task = Box::new(entry.task.clone());
+            self.job(Job::DeleteTask(task));
         }
     }
 

@@ -34,6 +34,7 @@ pub(super) struct Presence {
     boot: Option<Boot>,
     earlier: VecDeque<Boot>,
     contested_until: Option<Duration>,
+    heard: Option<Duration>,
 }
 
 /// What a proplet says of itself.
@@ -43,6 +44,7 @@ pub(super) struct Description {
     pub(super) host: HostInfo,
     pub(super) labels: Labels,
     pub(super) draining: bool,
+    capabilities: Vec<String>,
     interval: Duration,
 }
 
@@ -127,6 +129,7 @@ impl Presence {
         self.follow_boot(&sender.boot, now);
         self.description = Description::of(&alive.presence);
         self.has_left = false;
+        self.heard = Some(now.elapsed);
         self.beat = Some(Beat {
             sender: sender.clone(),
             at: now.time,
@@ -180,6 +183,11 @@ impl Presence {
         interval.unwrap_or(USUAL_INTERVAL) * MISSED
     }
 
+    /// When its newest heartbeat arrived, also if its boot has ended.
+    pub(super) fn heard(&self) -> Option<Duration> {
+        self.heard
+    }
+
     /// What it last said of itself.
     pub(super) fn description(&self) -> Option<&Description> {
         self.description.as_ref()
@@ -197,6 +205,8 @@ impl Presence {
             capacity: description.capacity,
             draining: description.draining,
             inventory: beat.inventory.iter().map(held).collect::<BTreeMap<_, _>>(),
+            capabilities: description.capabilities.clone(),
+            labels: description.host_labels(),
         })
     }
 }
@@ -210,18 +220,31 @@ impl Description {
                 host,
                 labels,
                 draining,
+                capabilities,
                 ..
             } => Some(Self {
                 capacity: *capacity,
                 host: host.clone(),
                 labels: labels.clone(),
                 draining: *draining,
+                capabilities: capabilities.clone(),
                 interval: interval(*interval_seconds),
             }),
             Said::Offline => None,
         }
     }
+
+    fn host_labels(&self) -> Labels {
+        let HostInfo { os, arch, .. } = &self.host;
+        [(OS_LABEL, os), (ARCH_LABEL, arch)]
+            .map(|(key, value)| (key.to_owned(), value.clone()))
+            .into()
+    }
 }
+
+/// What it runs on, as labels that selectors may ask for.
+const OS_LABEL: &str = "propeller.dev/os";
+const ARCH_LABEL: &str = "propeller.dev/arch";
 
 /// From one second to an hour: what is outside is a mistake, and would make a proplet either flap or never be missed.
 fn interval(seconds: u32) -> Duration {

@@ -3,7 +3,10 @@
 //! An index with one writer, the brain, and no IO. Plans see it as a [`Fleet`], which is kept up to date in place for heartbeats and made
 //! anew when resources change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use crate::fleet::{Fleet, Live, Load, Member};
 use jiff::Timestamp;
@@ -45,7 +48,7 @@ struct Known {
     /// As it was last judged, by which changes are noticed.
     liveliness: Liveliness,
     /// When it was judged to be away, by this process; nothing while it isn't.
-    away_since: Option<Timestamp>,
+    away_since: Option<Duration>,
     load: Load,
 }
 
@@ -150,6 +153,14 @@ impl Roster {
         if let Some(member) = self.places.get(id).and_then(|place| self.fleet.members.get_mut(*place)) {
             member.live = known.live();
             member.away_since = known.away_since;
+            member.heard = known.presence.heard();
+        }
+    }
+
+    /// Notes since when there is no resource of that identity, if there is none.
+    pub(super) fn left(&mut self, id: &PropletId, now: Duration) {
+        if self.owner(id).is_none() {
+            self.fleet.gone.entry(id.clone()).or_insert(now);
         }
     }
 
@@ -167,7 +178,8 @@ impl Roster {
             let members: Vec<Member> = self.claims.keys().filter_map(|id| self.member(id)).collect();
             let places = members.iter().enumerate();
             self.places = places.map(|(place, member)| (member.id.clone(), place)).collect();
-            self.fleet = Fleet { members };
+            self.fleet.members = members;
+            self.fleet.gone.retain(|id, _| !self.claims.contains_key(id));
         }
         &self.fleet
     }
@@ -182,6 +194,7 @@ impl Roster {
             id: id.clone(),
             live: known.and_then(Known::live),
             away_since: known.and_then(|known| known.away_since),
+            heard: known.and_then(|known| known.presence.heard()),
             load: known.map_or(Load::default(), |known| known.load),
         })
     }
@@ -255,7 +268,7 @@ impl Known {
     fn judge(&mut self, now: Now) -> bool {
         let judged = self.presence.judge(now);
         self.away_since = match judged {
-            Liveliness::Offline | Liveliness::NeverSeen => self.away_since.or(Some(now.time)),
+            Liveliness::Offline | Liveliness::NeverSeen => self.away_since.or(Some(now.elapsed)),
             Liveliness::Unjudged | Liveliness::Live | Liveliness::Contested => None,
         };
         std::mem::replace(&mut self.liveliness, judged) != judged

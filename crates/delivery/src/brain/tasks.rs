@@ -3,6 +3,7 @@
 //! An index with one writer and no IO: by uid, by the proplet that it is placed on, and by namespace for those that wait for a place.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Bound,
 };
@@ -14,8 +15,8 @@ use crate::{
 use jiff::Timestamp;
 use propeller_api::{Phase, PropletId, Task, TaskStatus};
 
-/// Order in which tasks that wait get a place: the oldest first.
-type Turn = (Option<Timestamp>, String);
+/// Order in which tasks that wait get a place: by priority, then the oldest first.
+type Turn = (Reverse<i32>, Option<Timestamp>, String);
 
 /// One task.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Entry {
     pub(super) inbox: Inbox,
     pub(super) resolution: Option<Resolution>,
     pub(super) is_resolving: bool,
+    /// It is being deleted, because its time to be kept was over.
+    pub(super) is_deleting: bool,
     /// Transient failures to resolve, in a row.
     pub(super) unresolved: u32,
     pub(super) published: Option<Published>,
@@ -53,7 +56,8 @@ pub(super) struct Write {
 struct Place {
     phase: Option<Phase>,
     on: Option<PropletId>,
-    waits: bool,
+    /// Its turn, while it waits.
+    turn: Option<Turn>,
 }
 
 /// All tasks.
@@ -82,6 +86,7 @@ impl Entry {
             inbox: Inbox::default(),
             resolution: None,
             is_resolving: false,
+            is_deleting: false,
             unresolved: 0,
             published: None,
             writing: None,
@@ -199,8 +204,8 @@ impl Tasks {
             self.count(old.phase, -1);
             self.count(new.phase, 1);
         }
-        if old.waits != new.waits {
-            self.wait(uid, &entry.task, new.waits);
+        if old.turn != new.turn {
+            self.queue(&entry.task.metadata.namespace, old.turn.as_ref(), new.turn.clone());
         }
         if old.on == new.on {
             return Moved::default();
@@ -223,16 +228,14 @@ impl Tasks {
         }
     }
 
-    fn wait(&mut self, uid: &str, task: &Task, waits: bool) {
-        let namespace = &task.metadata.namespace;
-        let turn = (task.metadata.creation_timestamp, uid.to_owned());
-        if waits {
-            self.waiting.entry(namespace.clone()).or_default().insert(turn);
-        } else if let Some(turns) = self.waiting.get_mut(namespace) {
-            turns.remove(&turn);
-            if turns.is_empty() {
-                self.waiting.remove(namespace);
-            }
+    fn queue(&mut self, namespace: &str, old: Option<&Turn>, new: Option<Turn>) {
+        let turns = self.waiting.entry(namespace.to_owned()).or_default();
+        if let Some(old) = old {
+            turns.remove(old);
+        }
+        turns.extend(new);
+        if turns.is_empty() {
+            self.waiting.remove(namespace);
         }
     }
 }
@@ -246,10 +249,19 @@ impl Place {
         let phase = status.map_or(Phase::Pending, |status| status.phase);
         let held = [writing, entry.task.status.as_ref()];
         let on = held.into_iter().flatten().find_map(placed_on);
+        let Task { metadata, spec, .. } = &entry.task;
+        let waits = phase == Phase::Pending && metadata.deletion_timestamp.is_none() && !spec.suspend;
+        let turn = || {
+            (
+                Reverse(spec.priority),
+                metadata.creation_timestamp,
+                metadata.uid.clone(),
+            )
+        };
         Self {
             phase: Some(entry.phase()),
             on,
-            waits: phase == Phase::Pending && entry.task.metadata.deletion_timestamp.is_none(),
+            turn: waits.then(turn),
         }
     }
 }

@@ -103,6 +103,9 @@ impl Brain {
 
     /// Its time to be kept was over.
     pub(super) fn deleted(&mut self, uid: &str, result: Result<(), WriteError>) {
+        if let Some(entry) = self.tasks.get_mut(uid) {
+            entry.is_deleting = false;
+        }
         match result {
             Ok(()) | Err(WriteError::Gone) => self.gone(uid),
             Err(WriteError::Conflict) => self.read(uid),

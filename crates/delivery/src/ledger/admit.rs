@@ -6,10 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use propeller_api::Memory;
 use propeller_protocol::{Refusal, Rejection, Stage, Start, requires};
 
-use super::{Action, Entry, Holding, Ledger, MAX_WINDOW_SECONDS, Started, Step, Terms, draft::Draft, key};
-
-/// What a start may require of this proplet.
-const SUPPORTED: [&str; 3] = [requires::COMMAND, requires::SERVICE, requires::GRANTS];
+use super::{Action, Entry, Holding, Ledger, MAX_HELD, MAX_WINDOW_SECONDS, Started, Step, Terms, draft::Draft, key};
 
 impl Ledger {
     /// `policy` is what the proplet's own policy has against it.
@@ -18,6 +15,7 @@ impl Ledger {
             attempt: start.attempt.clone(),
             controller: start.controller.clone(),
             issued_at: start.issued_at,
+            leased_before: start.needs_lease().then(|| window_end(&start)),
         };
         if let Some(entry) = self.entries.get(&key(&start.attempt)) {
             Step {
@@ -43,7 +41,11 @@ impl Ledger {
                 ),
             );
         }
-        if let Some(unknown) = start.requires.iter().find(|word| !SUPPORTED.contains(&word.as_str())) {
+        if let Some(unknown) = start
+            .requires
+            .iter()
+            .find(|word| !requires::ALL.contains(&word.as_str()))
+        {
             return refuse(
                 Refusal::Unsupported,
                 format!("this proplet doesn't know `{unknown}`: update it"),
@@ -80,9 +82,7 @@ impl Ledger {
     }
 
     fn is_expired(&self, start: &Start) -> bool {
-        let window = SignedDuration::from_secs(start.window_seconds.into());
-        let end = start.issued_at.saturating_add(window).unwrap_or(Timestamp::MAX);
-        self.heard.is_some_and(|heard| heard > end)
+        self.heard.is_some_and(|heard| heard > window_end(start))
     }
 
     fn newest(&self, uid: &str) -> Option<u32> {
@@ -101,10 +101,14 @@ impl Ledger {
         draft.advance();
         draft.act(Action::Report(holding.clone(), Stage::Accepted));
         let (memory, issued_at) = (self.memory(&start), start.issued_at);
-        if draft.waiting() == 0 && draft.fits(memory) {
+        let may_run = self.leased || holding.leased_before.is_none();
+        if self.entries.held_count() >= MAX_HELD {
+            return self.reject(holding, self.overfull());
+        }
+        if may_run && draft.next().is_none() && draft.fits(memory) {
             draft.run(holding, memory);
             draft.act(Action::Run(start));
-        } else if draft.waiting() < count(self.terms.queue) {
+        } else if draft.waiting() < self.room_to_wait(may_run) {
             let place = self.entries.next_place();
             draft.put(key(&holding.attempt), Entry::Queued { holding, memory, place });
             draft.act(Action::Wait(start));
@@ -114,6 +118,20 @@ impl Ledger {
         }
         draft.step.records.extend(self.hear(issued_at));
         draft.step
+    }
+
+    /// Nobody who has a place has to queue: waiting for a lease alone takes as many more as may run.
+    fn room_to_wait(&self, may_run: bool) -> usize {
+        let Terms { queue, capacity, .. } = self.terms;
+        let for_a_lease = if may_run { 0 } else { capacity.tasks };
+        count(queue.saturating_add(for_a_lease))
+    }
+
+    fn overfull(&self) -> Rejection {
+        Rejection {
+            reason: Refusal::Busy,
+            message: format!("{MAX_HELD} attempts are held, most of them not acknowledged yet"),
+        }
     }
 
     fn busy(&self, memory: Memory) -> Rejection {
@@ -138,11 +156,16 @@ impl Ledger {
         let mut draft = Draft::new(self);
         if !by_content {
             let tombstone = self.tombstone(holding.issued_at, Some(rejection.clone()));
-            draft.put(key(&holding.attempt), tombstone);
+            draft.bury(key(&holding.attempt), tombstone);
         }
         draft.act(Action::Report(holding, Stage::Rejected { rejection }));
         draft.step
     }
+}
+
+fn window_end(start: &Start) -> Timestamp {
+    let window = SignedDuration::from_secs(start.window_seconds.into());
+    start.issued_at.saturating_add(window).unwrap_or(Timestamp::MAX)
 }
 
 /// What a start that was seen before is answered: the same as then, or what became of it.

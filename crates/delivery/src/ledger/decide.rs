@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use jiff::{SignedDuration, Timestamp};
-use propeller_protocol::{Ack, AttemptRef, Failure, Outcome, Refusal, Rejection, Stage, Start, Stop, Usage};
+use propeller_protocol::{Ack, AttemptRef, Failure, Lease, Outcome, Refusal, Rejection, Stage, Start, Stop, Usage};
 
 use super::{
     Action, Entry, Event, Key, Ledger, MAX_WINDOW_SECONDS, Record, Started, Step, admit::running, draft::Draft, key,
@@ -19,6 +19,8 @@ impl Ledger {
             Event::Unwritten(start, rejection) => self.unwritten(&start, rejection),
             Event::Stop(stop) => self.stop(&stop),
             Event::Ack(ack) => self.ack(&ack),
+            Event::Echo(lease) => self.echo(&lease),
+            Event::Leased => self.lease_changed(),
             Event::Started(attempt, started) => self.started(&attempt, started),
             Event::Ended(attempt, outcome) => self.ended(&attempt, outcome),
             Event::Overdue(attempt, outcome) => self.overdue(&attempt, outcome),
@@ -32,7 +34,7 @@ impl Ledger {
     fn unwritten(&self, start: &Start, rejection: Rejection) -> Step {
         let (mut draft, key) = (Draft::new(self), key(&start.attempt));
         draft.leave(&key);
-        draft.put(key, self.tombstone(start.issued_at, Some(rejection)));
+        draft.bury(key, self.tombstone(start.issued_at, Some(rejection)));
         draft.advance();
         draft.step
     }
@@ -50,7 +52,7 @@ impl Ledger {
                 reason: Refusal::Superseded,
                 message: "it was stopped before it started".to_owned(),
             };
-            draft.put(key, self.tombstone(stop.issued_at, Some(rejection)));
+            draft.bury(key, self.tombstone(stop.issued_at, Some(rejection)));
         }
         draft.advance();
         draft.step
@@ -76,8 +78,39 @@ impl Ledger {
         if let Some(Entry::Finished { holding, .. }) = self.entries.get(&key)
             && ack.journal == self.journal
         {
-            draft.put(key, self.tombstone(holding.issued_at, None));
+            draft.bury(key, self.tombstone(holding.issued_at, None));
         }
+        draft.step
+    }
+
+    /// What it says beside the time is the shell's to know, which knows when the heartbeat was sent.
+    fn echo(&self, lease: &Lease) -> Step {
+        let mut draft = Draft::new(self);
+        if lease.journal == self.journal {
+            draft.step.records = self.hear(lease.now);
+        }
+        draft.step
+    }
+
+    /// With a lease, what waited for one goes on, unless somebody else may have it by now. Without, all that needs one ends.
+    fn lease_changed(&self) -> Step {
+        let mut draft = Draft::new(self);
+        for (key, entry) in self.entries.leased() {
+            match entry {
+                Entry::Queued { holding, .. } => {
+                    let too_late = holding.leased_before < self.heard;
+                    if too_late || !self.leased {
+                        draft.end(
+                            key,
+                            failed(reason::LEASE_EXPIRED, "the control plane wasn't heard in time"),
+                        );
+                    }
+                }
+                Entry::Running { holding, .. } if !self.leased => draft.act(Action::Revoke(holding.attempt.clone())),
+                Entry::Running { .. } | Entry::Finished { .. } | Entry::Tombstone { .. } => {}
+            }
+        }
+        draft.advance();
         draft.step
     }
 

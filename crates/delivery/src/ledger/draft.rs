@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use propeller_api::Memory;
 use propeller_protocol::Outcome;
 
-use super::{Action, Entry, Holding, Key, Ledger, Record, Step, entries::Load, key};
+use super::{Action, Entry, Holding, Key, Ledger, MAX_TOMBSTONES, Record, Step, entries::Load, key};
 
 pub(super) struct Draft<'a> {
     ledger: &'a Ledger,
@@ -47,6 +47,13 @@ impl<'a> Draft<'a> {
         );
     }
 
+    /// A tombstone, for which the oldest goes if there are too many.
+    pub(super) fn bury(&mut self, key: Key, tombstone: Entry) {
+        let oldest = self.ledger.entries.oldest_of(MAX_TOMBSTONES).cloned();
+        self.step.records.extend(oldest.map(Record::Remove));
+        self.put(key, tombstone);
+    }
+
     /// What waited or ran has ended so, and gives back its room.
     pub(super) fn end(&mut self, key: &Key, outcome: Outcome) {
         if let Some(holding) = self.leave(key) {
@@ -86,13 +93,16 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn next(&self) -> Option<(u64, &'a Holding, Memory)> {
+    /// What waits and may run, and is first.
+    pub(super) fn next(&self) -> Option<(u64, &'a Holding, Memory)> {
         let entries = &self.ledger.entries;
-        let (place, key) = entries.queue().find(|(place, _)| !self.left.contains(place))?;
-        match entries.get(key)? {
+        let waiting = entries.queue().filter_map(|(place, key)| match entries.get(key)? {
             Entry::Queued { holding, memory, .. } => Some((place, holding, *memory)),
             _ => None,
-        }
+        });
+        // What waits for a lease holds up nobody who needs none.
+        let mut ready = waiting.filter(|(_, holding, _)| self.ledger.leased || holding.leased_before.is_none());
+        ready.find(|(place, ..)| !self.left.contains(place))
     }
 
     /// Whether there is room for a task that needs so much.

@@ -17,6 +17,7 @@ pub(super) struct Entries {
     load: Load,
     queue: BTreeMap<u64, Key>,
     held: BTreeSet<Key>,
+    leased: BTreeSet<Key>,
     tombstones: BTreeSet<(Timestamp, Key)>,
 }
 
@@ -48,6 +49,11 @@ impl Entries {
             Entry::Finished { .. } => {}
             Entry::Tombstone { made, .. } => drop(self.tombstones.insert((*made, key.clone()))),
         }
+        if let Entry::Queued { holding, .. } | Entry::Running { holding, .. } = &entry
+            && holding.leased_before.is_some()
+        {
+            self.leased.insert(key.clone());
+        }
         if !matches!(entry, Entry::Tombstone { .. }) {
             self.held.insert(key.clone());
         }
@@ -62,6 +68,7 @@ impl Entries {
             Some(Entry::Finished { .. }) | None => {}
         }
         self.held.remove(key);
+        self.leased.remove(key);
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
@@ -75,6 +82,26 @@ impl Entries {
     /// What isn't a tombstone.
     pub(super) fn held(&self) -> impl Iterator<Item = (&Key, &Entry)> {
         self.held.iter().filter_map(|key| self.all.get_key_value(key))
+    }
+
+    /// How many aren't tombstones.
+    pub(super) fn held_count(&self) -> usize {
+        self.held.len()
+    }
+
+    /// What waits or runs and needs a lease.
+    pub(super) fn leased(&self) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.leased.iter().filter_map(|key| self.all.get_key_value(key))
+    }
+
+    pub(super) fn needs_lease(&self) -> bool {
+        !self.leased.is_empty()
+    }
+
+    /// The oldest tombstone, if there are that many.
+    pub(super) fn oldest_of(&self, count: usize) -> Option<&Key> {
+        let oldest = self.tombstones.first().filter(|_| self.tombstones.len() >= count);
+        oldest.map(|(_, key)| key)
     }
 
     /// What runs now takes this.

@@ -27,7 +27,7 @@ mod tests;
 use jiff::Timestamp;
 use propeller_api::{Capacity, Memory};
 use propeller_protocol::{
-    Ack, AttemptRef, ControllerId, Held, HeldState, JournalId, Outcome, Rejection, Stage, Start, Stop,
+    Ack, AttemptRef, ControllerId, Held, HeldState, JournalId, Lease, Outcome, Rejection, Stage, Start, Stop,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,13 @@ use entries::Entries;
 
 /// The longest window that a start may ask for, in seconds. Tombstones are kept for as long, on the control plane's clock.
 pub const MAX_WINDOW_SECONDS: u32 = 3600;
+
+/// Most attempts that wait, run or aren't acknowledged. More would be held for a control plane that doesn't come back, or by a peer that makes them
+/// up; further starts are refused until some are acknowledged.
+pub const MAX_HELD: usize = 10_000;
+
+/// Most tombstones. Beyond it the oldest goes: in the worst case a start that is repeated for an hour runs again.
+pub const MAX_TOMBSTONES: usize = 100_000;
 
 /// Which attempt of which task, as a key: the task's uid, and the attempt.
 pub type Key = (String, u32);
@@ -45,6 +52,7 @@ pub struct Ledger {
     journal: JournalId,
     terms: Terms,
     draining: bool,
+    leased: bool,
     /// The newest time that a control plane told. Starts are judged by it: a proplet's own clock may be anything.
     heard: Option<Timestamp>,
     entries: Entries,
@@ -116,6 +124,9 @@ pub struct Holding {
     pub controller: ControllerId,
     /// When its start was issued, on the control plane's clock.
     pub issued_at: Timestamp,
+    /// It runs only while the proplet has a lease; and if it waits for one, not after this time on the control plane's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leased_before: Option<Timestamp>,
 }
 
 /// That a component has begun to run.
@@ -139,6 +150,10 @@ pub enum Event {
     Stop(Stop),
     /// An acknowledgement arrived.
     Ack(Ack),
+    /// A heartbeat was echoed.
+    Echo(Lease),
+    /// The lease is held from now on, or is over: see [`Ledger::set_leased`].
+    Leased,
     /// A run began, and that is to be told: it had waited, or has an address.
     Started(AttemptRef, Started),
     /// A run ended.
@@ -176,6 +191,8 @@ pub enum Action {
     Proceed(AttemptRef),
     /// End its run if there is one, [`Event::Ended`] follows then; or forget it if it waits.
     Cancel(AttemptRef),
+    /// End its run, because the lease is over; [`Event::Ended`] follows.
+    Revoke(AttemptRef),
     /// It has ended, just now: tell its controller.
     Ended(Holding, Outcome),
     /// Tell its controller, perhaps again.
@@ -198,6 +215,7 @@ impl Ledger {
             journal,
             terms,
             draining: false,
+            leased: false,
             heard: None,
             entries: Entries::default(),
         }
@@ -220,6 +238,22 @@ impl Ledger {
     /// Whether no start is accepted.
     pub fn is_draining(&self) -> bool {
         self.draining
+    }
+
+    /// Whether the control plane hears the proplet, as [`LeaseClock`](crate::lease::LeaseClock) has it. [`Event::Leased`] says what follows from
+    /// a change. Not a record: a restart has no lease.
+    pub fn set_leased(&mut self, leased: bool) {
+        self.leased = leased;
+    }
+
+    /// Whether what has a lease may run.
+    pub fn is_leased(&self) -> bool {
+        self.leased
+    }
+
+    /// Whether anything that waits or runs needs a lease.
+    pub fn needs_lease(&self) -> bool {
+        self.entries.needs_lease()
     }
 
     /// Identity of the journal whose records these are.

@@ -1,15 +1,15 @@
-//! A task that was dispatched: publish until it is answered, follow what the proplet reports, end it at its deadline.
+//! A task that was dispatched: publish until it is answered, follow what the proplet reports, notice when it's gone.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use propeller_api::{Dispatch, Phase, is_true, types};
 use propeller_protocol::{HeldState, Rejection, Stop};
 
-use super::{Action, Draft, View, after, pending, refusal, service, settle, to_second};
+use super::{
+    Action, Draft, View, after,
+    away::{self, Away},
+    bounds, pending, refusal, retry, service, settle, to_second,
+};
 use crate::{fleet::Live, inbox::Observed, reason};
-
-/// The control plane's deadline is this much later than the proplet's, which counts from the same accept but ends the guest itself and
-/// reports what it used.
-const DEADLINE_GRACE: SignedDuration = SignedDuration::from_secs(2);
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
     let view = draft.view;
@@ -24,20 +24,59 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         }
         return settle::record(draft, outcome);
     }
-    if draft.is_service() && service::is_cut_off(draft) {
+    let accepted = accepted_at(draft, observed);
+    if bounds::is_suspended(draft) {
+        return suspend(draft, observed, accepted);
+    }
+    if bounds::is_over(draft, accepted) {
+        if let Some(at) = accepted {
+            note_accept(draft, at);
+        }
         return;
     }
-    match accepted_at(draft, observed) {
-        Some(at) if lost(draft, observed, at) => {
-            let message = "the proplet no longer holds the attempt that it had accepted: its journal is gone";
-            settle::failed(draft, reason::LOST, message);
-        }
-        Some(at) if draft.is_service() => service::follow(draft, observed, at),
-        Some(at) => follow(draft, observed, at),
+    match accepted {
+        Some(at) if lost(draft, observed, at) => settle::failed(draft, reason::LOST, JOURNAL_GONE),
+        Some(at) => match away::judge(draft) {
+            Away::Lost(why) => give_up(draft, &why),
+            Away::Waits if draft.is_service() => service::wait(draft),
+            Away::No if draft.is_service() => service::follow(draft, observed, at),
+            Away::No | Away::Waits => follow(draft, observed, at),
+        },
         None => match &observed.rejected {
             Some(rejection) => rejected(draft, rejection),
             None => until_answered(draft),
         },
+    }
+}
+
+const JOURNAL_GONE: &str = "the proplet no longer holds the attempt that it had accepted: its journal is gone";
+
+/// The attempt may still run, where nobody hears of it. Its proplet finds the stop when it comes back.
+fn give_up(draft: &mut Draft<'_>, why: &str) {
+    stop(draft);
+    away::remember(draft);
+    settle::failed(draft, reason::LOST, why);
+}
+
+/// Has the attempt stopped. When it has, and also when it can't run any more, the task waits without one.
+fn suspend(draft: &mut Draft<'_>, observed: &Observed, accepted: Option<Timestamp>) {
+    let was = draft
+        .view
+        .task
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
+    if !is_true(was.unwrap_or_default(), types::SUSPENDED) {
+        stop(draft);
+    }
+    let has_gone = match accepted {
+        Some(at) => lost(draft, observed, at),
+        None => observed.rejected.is_some() || has_expired(draft),
+    };
+    let has_gone = has_gone || matches!(away::judge(draft), Away::Lost(_));
+    if has_gone {
+        away::remember(draft);
+        retry::unplaced(draft, reason::SUSPENDED, "spec.suspend is true");
     }
 }
 
@@ -108,21 +147,9 @@ pub(super) fn is_queued(draft: &Draft<'_>, observed: &Observed) -> bool {
     observed.started.is_none() && held == Some(HeldState::Queued)
 }
 
-/// It runs: say so when it takes longer than a moment, and stop it at its deadline.
+/// It runs: say so when it takes longer than a moment.
 fn follow(draft: &mut Draft<'_>, observed: &Observed, accepted_at: Timestamp) {
     let now = draft.view.now;
-    if let Some(seconds) = draft.view.task.spec.active_deadline_seconds {
-        let deadline = after(accepted_at, SignedDuration::from_secs(seconds.into()) + DEADLINE_GRACE);
-        if now >= deadline {
-            note_accept(draft, accepted_at);
-            draft.fail(
-                reason::DEADLINE_EXCEEDED,
-                &format!("took longer than activeDeadlineSeconds: {seconds}"),
-            );
-            return stop(draft);
-        }
-        draft.wake_at(deadline);
-    }
     let worth_saying = after(accepted_at, draft.view.pace.started_after);
     if now < worth_saying {
         draft.wake_at(worth_saying);
@@ -162,28 +189,39 @@ pub(super) fn stop(draft: &mut Draft<'_>) {
 }
 
 /// Nobody answered yet: publish the same start again while it is valid. After that it can't run any more, and once the proplet's inventory
-/// shows that it doesn't, the task is placed anew. A proplet that is away might still hold it, so then the task waits.
+/// shows that it doesn't, the task is placed anew. A proplet that is away might still hold it, so then the task waits, but not for ever.
 fn until_answered(draft: &mut Draft<'_>) {
     let (now, pace) = (draft.view.now, draft.view.pace);
-    let window_end = after(
-        draft.status.dispatch.as_ref().map_or(now, |dispatch| dispatch.time),
-        pace.start_window,
-    );
-    if now < window_end {
-        let last = draft
-            .view
-            .published
-            .filter(|published| published.attempt == draft.status.attempt);
-        match last.map(|published| after(published.at, pace.republish)) {
-            Some(next) if now < next => draft.wake_at(next),
-            _ => publish(draft),
+    let away = away::judge(draft);
+    let issued = draft.status.dispatch.as_ref().map_or(now, |dispatch| dispatch.time);
+    let expired = || format!("the proplet didn't accept attempt {} in time", draft.status.attempt);
+    match away {
+        Away::Lost(why) => place_anew(draft, &why),
+        Away::Waits => {}
+        Away::No if now < after(issued, pace.start_window) => {
+            let last = draft
+                .view
+                .published
+                .filter(|published| published.attempt == draft.status.attempt);
+            match last.map(|published| after(published.at, pace.republish)) {
+                Some(next) if now < next => draft.wake_at(next),
+                _ => publish(draft),
+            }
         }
-    } else if live(draft).is_some_and(|live| live.heard_at > window_end && !holds(draft, live)) {
-        draft.status.phase = Phase::Pending;
-        let message = format!("the proplet didn't accept attempt {} in time", draft.status.attempt);
-        draft.say_unplaced(reason::START_EXPIRED, &message);
-        pending::plan(draft);
-    } else {
-        draft.wake_at(after(now, pace.republish));
+        Away::No if has_expired(draft) => place_anew(draft, &expired()),
+        Away::No => draft.wake_at(after(now, pace.republish)),
     }
+}
+
+/// Whether the proplet says, after the last moment at which a start of it counted, that it doesn't have the attempt.
+fn has_expired(draft: &Draft<'_>) -> bool {
+    let last_start = away::last_start(draft);
+    live(draft).is_some_and(|live| live.heard_at > last_start && !holds(draft, live))
+}
+
+fn place_anew(draft: &mut Draft<'_>, why: &str) {
+    stop(draft);
+    away::remember(draft);
+    retry::unplaced(draft, reason::START_EXPIRED, why);
+    pending::plan(draft);
 }

@@ -3,27 +3,37 @@
 //! ```text
 //!  Pending ──resolve──► Pending ──place──► Dispatched ──accepted, 2 s──► Running ──finished──► Completed | Failed
 //!     │ wrong for good                        │ rejected, expired ──► Pending, next attempt
-//!     └──► Failed                             └──finished──► Completed | Failed
+//!     └──► Failed                             └── failed, lost: tried again? ──► Pending, next attempt after a pause
 //! ```
 //!
-//! A service has no such end: what ends is a placement of it, and it goes back to Pending for the next attempt.
+//! From every phase that isn't an end, `spec.cancel` leads to Cancelled, a deadline to Failed, and `spec.suspend` to Pending. A service has no
+//! end by itself: what ends is a placement of it, and it goes back to Pending for the next attempt.
 //!
 //! It is level-triggered: called with the same view it plans the same again, and a plan that changes nothing has no status. The caller
 //! writes the status under the resourceVersion that the view was taken at, and performs the actions only when that write succeeded.
 
+mod away;
+mod bounds;
 mod dispatched;
 mod pending;
 mod refusal;
+mod retry;
 mod service;
 mod settle;
 #[cfg(test)]
 mod tests;
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use propeller_api::{Condition, Digest, Phase, PropletId, Task, TaskStatus, Work, set_condition, types};
 use propeller_protocol::{Ack, ControllerId, Held, HeldState, Start, Stop};
 
 use crate::{fleet::Fleet, inbox::Inbox, reason};
+pub(crate) use pending::required;
 
 /// Everything that a plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +52,10 @@ pub struct View<'a> {
     pub published: Option<Published>,
     /// The control plane's clock.
     pub now: Timestamp,
+    /// A clock that nobody sets, since some moment before.
+    pub elapsed: Duration,
+    /// When this process began to hear proplets, on that clock. Nothing is known of what they heard before.
+    pub begun: Duration,
     /// How long things take.
     pub pace: Pace,
 }
@@ -73,18 +87,24 @@ pub struct Pace {
     pub after_policy: SignedDuration,
     /// For how long a service must have run for its earlier ends to be forgotten.
     pub settled_after: SignedDuration,
-    /// For how long the proplet of a service may be away before the service is placed anew.
+    /// For how long the proplet of a call or a program may be away before its attempt counts as lost.
     pub lost_after: SignedDuration,
+    /// The same of a service.
+    pub service_lost_after: SignedDuration,
 }
 
 impl Pace {
-    /// The backoff after that many failures in a row, this one included.
-    fn backoff(&self, failures: u32) -> SignedDuration {
+    /// The backoff after that many failures in a row, this one included, with up to a quarter more: those who failed together shouldn't come
+    /// back together. It's the same whenever it's asked for of the same `who`.
+    fn backoff(&self, who: &str, failures: u32) -> SignedDuration {
         let doubled = 1_i32
             .checked_shl(failures.saturating_sub(1))
             .filter(|factor| *factor > 0);
         let grown = doubled.and_then(|factor| self.backoff.checked_mul(factor));
-        grown.map_or(self.longest_backoff, |grown| grown.min(self.longest_backoff))
+        let grown = grown.map_or(self.longest_backoff, |grown| grown.min(self.longest_backoff));
+        let most = u64::try_from(grown.as_millis() / 4).unwrap_or_default();
+        let jitter = jitter(who, failures, most);
+        grown + SignedDuration::from_millis(i64::try_from(jitter).unwrap_or_default())
     }
 }
 
@@ -98,7 +118,8 @@ impl Default for Pace {
             longest_backoff: SignedDuration::from_mins(6),
             after_policy: SignedDuration::from_mins(10),
             settled_after: SignedDuration::from_mins(10),
-            lost_after: SignedDuration::from_secs(60),
+            lost_after: SignedDuration::from_secs(300),
+            service_lost_after: SignedDuration::from_secs(60),
         }
     }
 }
@@ -152,6 +173,8 @@ pub enum Action {
     Stop(PropletId, Stop),
     /// Publish an acknowledgement to that proplet.
     Ack(PropletId, Ack),
+    /// Delete the task: its time to be kept is over.
+    Delete,
     /// Plan again at that time, or earlier when something changes.
     WakeAt(Timestamp),
 }
@@ -173,7 +196,9 @@ pub fn plan(view: View<'_>) -> Plan {
     }
     let mut draft = Draft::new(view);
     match (draft.status.phase, view.task.validate()) {
-        (phase, _) if phase.is_terminal() => {}
+        (phase, _) if phase.is_terminal() => bounds::keep(&mut draft),
+        _ if settle::completed_after_all(&mut draft) => {}
+        _ if view.task.spec.cancel => bounds::cancel(&mut draft),
         (Phase::Pending, Err(invalid)) => draft.fail(reason::INVALID_SPEC, &invalid.to_string()),
         (Phase::Pending, Ok(())) => pending::plan(&mut draft),
         _ => dispatched::plan(&mut draft),
@@ -191,7 +216,7 @@ pub fn is_unwanted(held: &Held, controller: &ControllerId, task: Option<&Task>) 
             .status
             .as_ref()
             .is_none_or(|status| is_open(status, held.attempt.attempt));
-        task.metadata.deletion_timestamp.is_none() && open
+        task.metadata.deletion_timestamp.is_none() && !task.spec.suspend && open
     });
     ours && !wanted
 }
@@ -200,7 +225,7 @@ pub fn is_unwanted(held: &Held, controller: &ControllerId, task: Option<&Task>) 
 /// task is pending again is over, and the next one has another number.
 fn is_open(status: &TaskStatus, attempt: u32) -> bool {
     match status.phase {
-        Phase::Completed | Phase::Failed => false,
+        Phase::Completed | Phase::Failed | Phase::Cancelled => false,
         Phase::Pending => status.attempt < attempt,
         Phase::Dispatched | Phase::Running => status.attempt <= attempt,
     }
@@ -263,6 +288,10 @@ impl<'a> Draft<'a> {
         self.view.task.spec.service.is_some()
     }
 
+    fn uid(&self) -> &'a str {
+        &self.view.task.metadata.uid
+    }
+
     fn fail(&mut self, reason: &str, message: &str) {
         self.end(Phase::Failed, reason, message);
     }
@@ -282,6 +311,7 @@ impl<'a> Draft<'a> {
 /// The order in which conditions come true, so that the last one tells how far the task is.
 fn turn(type_: &str) -> usize {
     let order = [
+        types::SUSPENDED,
         types::RESOLVED,
         types::SCHEDULED,
         types::STARTED,
@@ -289,6 +319,13 @@ fn turn(type_: &str) -> usize {
         types::FINISHED,
     ];
     order.iter().position(|known| *known == type_).unwrap_or(order.len())
+}
+
+/// A number from 0 to `most`, always the same for the same `who` and `number`.
+pub(crate) fn jitter(who: &str, number: u32, most: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (who, number).hash(&mut hasher);
+    hasher.finish() % most.saturating_add(1)
 }
 
 fn to_second(time: Timestamp) -> Timestamp {

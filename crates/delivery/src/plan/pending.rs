@@ -1,9 +1,9 @@
 //! A task that isn't dispatched: resolve it, place it, write the next attempt.
 
-use propeller_api::{Dispatch, Grants, Phase, PropletId, Task, Work, types};
+use propeller_api::{Dispatch, OnDisconnect, Phase, PropletId, Task, TaskSpec, TaskStatus, Work, types};
 use propeller_protocol::{AttemptRef, Limits, MAX_MESSAGE_BYTES, Start, TaskRef, requires};
 
-use super::{Action, Draft, Resolved, Unresolved, View};
+use super::{Action, Draft, Resolved, Unresolved, View, bounds};
 use crate::{
     place::{Fit, place},
     reason,
@@ -13,6 +13,12 @@ use crate::{
 const BESIDE_SPEC: usize = 4096;
 
 pub(super) fn plan(draft: &mut Draft<'_>) {
+    if bounds::is_suspended(draft) {
+        return draft.say_unplaced(reason::SUSPENDED, "spec.suspend is true");
+    }
+    if bounds::is_over(draft, None) {
+        return;
+    }
     let Some(resolved) = resolve(draft) else { return };
     let View { task, fleet, now, .. } = draft.view;
     if let Some(at) = draft.status.retry_time.filter(|at| now < *at) {
@@ -107,28 +113,37 @@ pub(super) fn start(draft: &Draft<'_>) -> Option<(PropletId, Start)> {
         attempt: attempt(draft),
         issued_at: dispatch.time,
         window_seconds: u32::try_from(draft.view.pace.start_window.as_secs()).unwrap_or(u32::MAX),
-        requires: required(&work, grants.as_ref()),
+        requires: required(spec).map(str::to_owned).collect(),
         image: status.image.clone()?,
         component: status.component.clone()?,
         work,
         grants,
         limits: Limits {
             memory: spec.resources.as_ref().and_then(|resources| resources.memory),
-            deadline_seconds: spec.active_deadline_seconds,
+            deadline_seconds: spec.active_deadline_seconds.map(|seconds| rest_of(seconds, status)),
         },
     };
     Some((dispatch.proplet_id.clone(), start))
 }
 
+/// What is left of the deadline, which is one over all attempts.
+fn rest_of(seconds: u32, status: &TaskStatus) -> u32 {
+    let begun = status.start_time.zip(status.dispatch.as_ref());
+    let used = begun.map_or(0, |(start, dispatch)| dispatch.time.duration_since(start).as_secs());
+    seconds.saturating_sub(u32::try_from(used).unwrap_or_default()).max(1)
+}
+
 /// What a proplet of an earlier version would ignore.
-fn required(work: &Work, grants: Option<&Grants>) -> Vec<String> {
-    let work = match work {
-        Work::Call(_) => None,
-        Work::Command(_) => Some(requires::COMMAND),
-        Work::Service(_) => Some(requires::SERVICE),
+pub(crate) fn required(spec: &TaskSpec) -> impl Iterator<Item = &'static str> {
+    let work = match spec.work() {
+        Some(Work::Command(_)) => Some(requires::COMMAND),
+        Some(Work::Service(_)) => Some(requires::SERVICE),
+        Some(Work::Call(_)) | None => None,
     };
-    let grants = grants.map(|_| requires::GRANTS);
-    work.into_iter().chain(grants).map(str::to_owned).collect()
+    let has_grants = spec.grants.as_ref().is_some_and(|grants| !grants.is_empty());
+    let lease = spec.on_disconnect == Some(OnDisconnect::Stop);
+    let others = [has_grants.then_some(requires::GRANTS), lease.then_some(requires::LEASE)];
+    work.into_iter().chain(others.into_iter().flatten())
 }
 
 pub(super) fn attempt(draft: &Draft<'_>) -> AttemptRef {

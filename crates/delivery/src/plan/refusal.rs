@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use propeller_api::PropletRefusal;
 use propeller_protocol::{Refusal, Rejection};
 
-use super::{Draft, Pace, after};
+use super::{Draft, View, after};
 
 /// How many are remembered. In a larger fleet that refuses, the earliest may be asked again too soon, which is slow enough by the rest.
 const MAX_REFUSALS: usize = 32;
@@ -30,11 +30,12 @@ pub(super) fn note(draft: &mut Draft<'_>, rejection: &Rejection) {
         reason: format!("{:?}", rejection.reason),
         message: rejection.message.chars().take(MAX_MESSAGE_CHARS).collect(),
         count,
-        until: after(now, pause(&draft.view.pace, rejection.reason, count)),
+        until: after(now, pause(draft.view, rejection.reason, count)),
     });
 }
 
-fn pause(pace: &Pace, reason: Refusal, count: u32) -> SignedDuration {
+fn pause(view: View<'_>, reason: Refusal, count: u32) -> SignedDuration {
+    let (pace, uid) = (view.pace, &view.task.metadata.uid);
     match reason {
         Refusal::NotGranted | Refusal::TooLarge | Refusal::Unsupported | Refusal::Malformed => pace.after_policy,
         Refusal::Busy
@@ -42,6 +43,6 @@ fn pause(pace: &Pace, reason: Refusal, count: u32) -> SignedDuration {
         | Refusal::Expired
         | Refusal::Superseded
         | Refusal::WrongJournal
-        | Refusal::JournalFailed => pace.backoff(count),
+        | Refusal::JournalFailed => pace.backoff(uid, count),
     }
 }

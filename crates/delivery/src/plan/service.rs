@@ -4,14 +4,14 @@
 //! attempt follows after a backoff that grows with every placement that didn't last.
 
 use jiff::Timestamp;
-use propeller_api::{Phase, condition, is_true, types};
+use propeller_api::{condition, types};
 
-use super::{Draft, after, dispatched};
+use super::{Draft, after, dispatched, retry};
 use crate::{inbox::Observed, reason};
 
 /// The placement has ended: the next one follows.
 pub(super) fn ended(draft: &mut Draft<'_>, reason: &str, message: &str) {
-    let (now, pace) = (draft.now(), draft.view.pace);
+    let (now, pace, uid) = (draft.now(), draft.view.pace, draft.uid());
     let status = &mut draft.status;
     let accepted = status.dispatch.as_ref().and_then(|dispatch| dispatch.accepted);
     let has_lasted = accepted.is_some_and(|accepted| now.duration_since(accepted) >= pace.settled_after);
@@ -20,43 +20,18 @@ pub(super) fn ended(draft: &mut Draft<'_>, reason: &str, message: &str) {
     } else {
         status.failures.saturating_add(1)
     };
-    let retry = after(now, pace.backoff(status.failures));
-    status.phase = Phase::Pending;
+    let retry = after(now, pace.backoff(uid, status.failures));
     status.retry_time = Some(retry);
     status.address = None;
-    if is_true(&status.conditions, types::STARTED) {
-        draft.say(types::STARTED, false, reason, message);
-    }
-    draft.say_unplaced(reason, message);
+    retry::unplaced(draft, reason, message);
     draft.wake_at(retry);
 }
 
-/// Whether there is nothing to do but wait for its proplet, which is away. When that takes too long, or the Proplet is deleted, the placement
-/// has ended.
-pub(super) fn is_cut_off(draft: &mut Draft<'_>) -> bool {
-    let Some(id) = draft.status.dispatch.as_ref().map(|dispatch| &dispatch.proplet_id) else {
-        return false;
-    };
-    let Some(member) = draft.view.fleet.member(id) else {
-        give_up(draft, "the Proplet that it was placed on is gone");
-        return true;
-    };
-    let Some(since) = member.away_since else { return false };
-    let until = after(since, draft.view.pace.lost_after);
-    if draft.view.now >= until {
-        give_up(draft, &format!("{} is away since {since}", member.name));
-    } else {
-        let message = format!("{} is away; the service is placed anew if that lasts", member.name);
-        draft.say(types::READY, false, reason::PROPLET_OFFLINE, &message);
-        draft.wake_at(until);
-    }
-    true
-}
-
-/// A proplet that comes back still has the service, and finds the stop waiting for it.
-fn give_up(draft: &mut Draft<'_>, message: &str) {
-    dispatched::stop(draft);
-    ended(draft, reason::LOST, message);
+/// Its proplet is away, and may come back.
+pub(super) fn wait(draft: &mut Draft<'_>) {
+    let name = draft.status.proplet.clone().unwrap_or_default();
+    let message = format!("{name} is away; the service is placed anew if that lasts");
+    draft.say(types::READY, false, reason::PROPLET_OFFLINE, &message);
 }
 
 /// Its proplet has it: says whether it listens, at once when it does, and after a moment when it doesn't.

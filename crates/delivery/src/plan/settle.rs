@@ -1,10 +1,14 @@
 //! Outcomes: into the status, and acknowledged once they are there.
 
-use propeller_api::{Dispatch, Phase, TaskStatus, condition, types};
+use propeller_api::{Dispatch, LostAttempt, Phase, TaskStatus, condition, types};
 use propeller_protocol::{Ack, AttemptRef, Outcome, Usage, Verdict};
 use serde_json::Value;
 
-use super::{Action, Draft, pending, service};
+use super::{
+    Action, Draft, dispatched, pending,
+    retry::{self, Failed},
+    service,
+};
 use crate::{inbox::Origin, reason};
 
 /// Longer messages are cut: a status is read by people, and stored in the cluster.
@@ -27,23 +31,71 @@ pub(super) fn record(draft: &mut Draft<'_>, outcome: &Outcome) {
         }
         Outcome::Failed { failure, .. } => {
             let message: String = failure.message.chars().take(MAX_MESSAGE_CHARS).collect();
-            failed(draft, &failure.reason, &message);
-            if draft.is_service() {
-                return;
+            if was_suspended(draft, &failure.reason) {
+                draft.status.start_time = None;
+                return retry::unplaced(draft, reason::SUSPENDED, "it was stopped because spec.suspend was true");
             }
-            draft.status.error = storable(failure.error.as_ref());
+            let error = storable(failure.error.as_ref());
+            ended(draft, &failure.reason, &message, error);
         }
     }
-    draft.status.usage = countable(*usage);
+    if draft.status.phase.is_terminal() {
+        draft.status.usage = countable(*usage);
+    }
 }
 
-/// The attempt has failed, and with it the task; a service goes on with its next placement.
+/// Whether the attempt was stopped by its suspension, which is no failure of it.
+fn was_suspended(draft: &Draft<'_>, reason: &str) -> bool {
+    let said = condition(&draft.status.conditions, types::SUSPENDED).map(|said| said.last_transition_time);
+    let dispatched = draft.status.dispatch.as_ref().map(|dispatch| dispatch.time);
+    reason == reason::CANCELLED && said.is_some() && said >= dispatched
+}
+
+/// The attempt has failed: another one may follow; of a service, the next placement.
 pub(super) fn failed(draft: &mut Draft<'_>, reason: &str, message: &str) {
+    ended(draft, reason, message, None);
+}
+
+fn ended(draft: &mut Draft<'_>, reason: &str, message: &str, error: Option<Value>) {
     if draft.is_service() {
         service::ended(draft, reason, message);
     } else {
-        draft.fail(reason, message);
+        retry::failed(draft, Failed { reason, message, error });
     }
+}
+
+/// Ends a task whose attempt was given up, and has completed after all. Returns whether there is one.
+pub(super) fn completed_after_all(draft: &mut Draft<'_>) -> bool {
+    if draft.is_service() {
+        return false;
+    }
+    let inbox = draft.view.inbox;
+    let counts = |origin: &Origin| {
+        let status = &draft.status;
+        let waits = status.phase == Phase::Pending && current(status).as_ref() == Some(origin);
+        waits || status.lost.iter().any(|lost| is_from(lost, origin))
+    };
+    let is_success = |outcome: &Outcome| matches!(outcome, Outcome::Completed { .. });
+    let mut found = inbox
+        .outcomes()
+        .filter(|(origin, outcome)| is_success(outcome) && counts(origin));
+    let Some((_, outcome)) = found.next() else { return false };
+    let runs = draft.status.phase != Phase::Pending;
+    record(draft, outcome);
+    if runs {
+        dispatched::stop(draft);
+    }
+    true
+}
+
+fn is_from(lost: &LostAttempt, origin: &Origin) -> bool {
+    let LostAttempt {
+        attempt,
+        proplet_id,
+        journal,
+        ..
+    } = lost;
+    (proplet_id, journal, *attempt) == (&origin.proplet, &origin.journal, origin.attempt)
 }
 
 /// Figures as a status keeps them. A proplet that was restarted meanwhile knows none. Numbers that Kubernetes can't store would make it
@@ -103,8 +155,8 @@ pub(super) fn current(status: &TaskStatus) -> Option<Origin> {
 fn verdict(draft: &Draft<'_>, origin: &Origin, outcome: &Outcome) -> Option<Verdict> {
     let status = &draft.status;
     let is_current = current(status).as_ref() == Some(origin);
-    if is_current && draft.is_service() && status.phase == Phase::Pending {
-        // Its conditions say why that placement ended.
+    if is_current && status.phase == Phase::Pending {
+        // Its conditions say why that attempt ended.
         return Some(Verdict::Recorded);
     }
     if is_current && status.phase.is_terminal() {

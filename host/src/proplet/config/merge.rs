@@ -2,7 +2,7 @@
 
 use std::{fs, net::Ipv4Addr, path::Path, time::Duration};
 
-use propeller_api::{Capacity, MAX_ACTIVE_DEADLINE_SECONDS, Memory, PropletId};
+use propeller_api::{Capacity, MAX_SECONDS, Memory, PropletId};
 use propeller_protocol::Base;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -97,7 +97,7 @@ pub(super) fn capacity(
 pub(super) fn task(flags: TaskFlags, file: TaskTable, capacity: Capacity) -> Result<TaskSettings, SettingsError> {
     let max_memory = flags.max_memory.or(file.max_memory).unwrap_or(capacity.memory);
     let max_deadline = flags.max_deadline_seconds.or(file.max_deadline_seconds);
-    let max_deadline = seconds(max_deadline.map_or(MAX_ACTIVE_DEADLINE_SECONDS, u32::from));
+    let max_deadline = seconds(max_deadline.map_or(MAX_SECONDS, u32::from));
     let memory = flags.memory.or(file.memory);
     let deadline = flags
         .deadline_seconds

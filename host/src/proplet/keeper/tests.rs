@@ -22,10 +22,10 @@ struct Disk {
 }
 
 impl Disk {
-    fn desk(&self, terms: Terms) -> Desk<impl FnMut(&[Record]) -> Result<(), JournalError> + use<>> {
+    fn desk(&self, terms: Terms) -> Thread<impl FnMut(&[Record]) -> Result<(), JournalError> + use<>> {
         let disk = self.clone();
         let ledger = Ledger::new("journal".parse().unwrap(), terms);
-        Desk::new(ledger, move |_: &[Record]| {
+        let commit = move |_: &[Record]| {
             if disk.full.load(Ordering::Relaxed) {
                 return Err(JournalError::Damaged {
                     path: PathBuf::new(),
@@ -34,7 +34,9 @@ impl Disk {
             }
             disk.commits.fetch_add(1, Ordering::Relaxed);
             Ok(())
-        })
+        };
+        let desk = Desk::new(ledger);
+        Thread { desk, commit }
     }
 }
 

@@ -129,6 +129,11 @@ impl Supervisor {
         }
     }
 
+    /// Ends an attempt, because nobody may hear of it any more.
+    pub fn revoke(&mut self, attempt: &AttemptRef) {
+        self.end(Why::Unheard, |running| running.attempt == *attempt);
+    }
+
     /// Ends every service, because the proplet ends: a service has no end of its own to wait for.
     pub fn interrupt_services(&mut self) {
         self.end(Why::Interrupted, |running| running.limits.deadline.is_none());

@@ -83,7 +83,9 @@ fn what_an_inventory_lacks_was_lost() {
     world.beat("edge-1", vec![held("a", 1)]);
     world.phase("a", Phase::Running);
     world.beat("edge-1", vec![]);
-    world.reason("a", types::FINISHED, "Lost");
+    world.reason("a", types::SCHEDULED, "Lost");
+    world.beat("edge-1", vec![]);
+    assert_eq!(world.start().1.attempt, attempt("a", 2));
 }
 
 #[test]

@@ -110,6 +110,7 @@ pub(crate) fn alive(boot: &str, sequence: u64, inventory: Vec<Held>) -> Alive {
         inventory,
         host: HostInfo::default(),
         labels: BTreeMap::new(),
+        capabilities: propeller_protocol::requires::ALL.map(str::to_owned).into(),
         max_packet_bytes: 1 << 20,
         undecodable: 0,
         draining: false,

@@ -122,7 +122,10 @@ fn labels_choose() {
     for (name, site, expected) in [("a", "roof", "edge-2"), ("b", "lab", "edge-1"), ("c", "roof", "edge-2")] {
         let mut task = task(name);
         let match_labels = [("site".to_owned(), site.to_owned())].into();
-        task.spec.proplet_selector = Some(LabelSelector { match_labels });
+        task.spec.proplet_selector = Some(LabelSelector {
+            match_labels,
+            ..LabelSelector::default()
+        });
         world.apply(task);
         assert_eq!(world.start().0, expected);
     }

@@ -130,10 +130,10 @@ impl World {
             if let Some(event) = self.store.news.pop_front() {
                 self.send(event);
             } else if let Some(done) = self.next_resolution() {
-                self.send(Event::Done(done));
+                self.send(Event::Done(Box::new(done)));
             } else if let Some(job) = self.next_job() {
                 let done = self.perform(job);
-                self.send(Event::Done(done));
+                self.send(Event::Done(Box::new(done)));
             } else {
                 return;
             }

@@ -138,7 +138,7 @@ impl World {
                     self.run(key(&attempt));
                 }
                 Action::Cancel(attempt) => drop(self.waits.remove(&key(&attempt))),
-                Action::Ended(..) | Action::Report(..) => {}
+                Action::Revoke(..) | Action::Ended(..) | Action::Report(..) => {}
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A proplet that restarts at will: every test's ledger is rebuilt from its records after each step.
 
 mod every_order;
+mod lease;
 mod queue;
 
 use jiff::{SignedDuration, Timestamp};
@@ -51,10 +52,12 @@ impl Proplet {
             let json = serde_json::to_string(record).unwrap();
             ledger.apply(serde_json::from_str(&json).unwrap());
         }
+        ledger.set_leased(self.ledger.is_leased());
         ledger
     }
 
     fn restart(&mut self) {
+        self.ledger.set_leased(false);
         self.ledger = self.rebuilt();
         assert_eq!(self.on(Event::Booted), []);
     }
@@ -157,6 +160,7 @@ fn words(actions: &[Action]) -> Vec<String> {
         Action::Wait(start) => format!("wait {}", start.attempt.attempt),
         Action::Proceed(attempt) => format!("proceed {}", attempt.task.uid),
         Action::Cancel(attempt) => format!("cancel {}", attempt.attempt),
+        Action::Revoke(attempt) => format!("revoke {}", attempt.attempt),
         Action::Report(_, Stage::Accepted) => "accepted".into(),
         Action::Report(_, Stage::Started { .. }) => "started".into(),
         Action::Report(_, Stage::Rejected { rejection }) => format!("rejected {:?}", rejection.reason),

@@ -47,7 +47,7 @@ fn a_busy_proplet_is_asked_again_after_pauses_that_grow() {
         world.expect(Phase::Pending, types::SCHEDULED, "Busy");
         world.pass(pause - 1);
         assert_eq!(published(&world.step()), [], "{attempt}");
-        world.pass(1);
+        world.pass(1 + pause / 4);
         assert_eq!(published(&world.step()), [("edge", attempt + 1)]);
     }
 }

@@ -102,7 +102,7 @@ fn the_next_placement_follows_a_pause_that_grows() {
         assert!(condition(&world.status().conditions, types::FINISHED).is_none());
         world.pass(pause - 1);
         assert_eq!(published(&world.step()), []);
-        world.pass(1);
+        world.pass(1 + pause / 4);
         assert_eq!(published(&world.step()), [("edge", attempt + 1)]);
         world.report("edge", attempt + 1, started(Some("http://edge:8080")));
         world.step();
@@ -122,7 +122,7 @@ fn an_end_that_is_reported_again_is_acknowledged_again() {
     world.report("edge", 1, failed("Trap", None));
     assert_eq!(acked(&world.step()), [(1, Verdict::Recorded)]);
     assert_eq!(world.status().failures, 1);
-    world.pass(10);
+    world.pass(13);
     world.step();
     world.report("edge", 1, failed("Trap", None));
     assert_eq!(acked(&world.step()), [(1, Verdict::Superseded)]);
@@ -133,7 +133,7 @@ fn an_end_that_is_reported_again_is_acknowledged_again() {
 fn a_service_leaves_a_proplet_that_stays_away() {
     let mut world = listening();
     world.add_proplet("other").load.tasks = 1;
-    let now = world.now;
+    let now = world.elapsed;
     let edge = world.member("edge");
     let live = edge.live.take();
     assert_eq!(world.plan(), Plan::default(), "nobody says yet that it is away");
@@ -168,7 +168,7 @@ fn a_service_leaves_a_proplet_that_stays_away() {
         is_unwanted(&held, &controller(), Some(&world.task)),
         "before the next placement too"
     );
-    world.pass(10);
+    world.pass(13);
     assert_eq!(published(&world.step()), [("other", 2)]);
 }
 
@@ -194,7 +194,7 @@ fn a_service_that_has_no_place_is_not_ready_for_that_reason() {
     world.report("edge", 1, failed("Interrupted", None));
     world.member("edge").live.as_mut().unwrap().draining = true;
     world.step();
-    world.pass(10);
+    world.pass(13);
     world.step();
     assert_eq!(ready(&world), (false, "Unschedulable", None));
     let order: Vec<_> = world
