@@ -328,6 +328,10 @@ pub struct TaskStatus {
     /// When the control plane first knew that a proplet had accepted the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
+    /// Number of the attempt whose end was the task's. Absent if the control plane ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<i64>"))]
+    pub finished_attempt: Option<u32>,
     /// When the task ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Timestamp>,

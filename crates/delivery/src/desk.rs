@@ -84,6 +84,11 @@ impl Desk {
         }
     }
 
+    /// What was decided so far, whether or not the disk has it.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Answers, in the order of the requests. The answers hold once what is owed is durable: [`Desk::written`], or [`Desk::not_written`].
     pub fn decide(&mut self, requests: impl Iterator<Item = Request>) -> Vec<Answer> {
         requests.map(|request| self.answer(request)).collect()

@@ -34,7 +34,7 @@ pub struct Origin {
 /// What is known of one attempt.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
-    /// The first sign that the proplet had accepted it.
+    /// Since when the proplet is known to have accepted it, and what said so last.
     pub accepted: Option<Accepted>,
     /// What the proplet said last of how it runs.
     pub started: Option<Started>,
@@ -71,6 +71,19 @@ impl Accepted {
     }
 }
 
+impl Observed {
+    /// The time is that of the first sign. Which boot says so, and where, is that of the last: an inventory is held against that.
+    fn note_accept(&mut self, accepted: Accepted) {
+        match &mut self.accepted {
+            Some(known) if accepted.is_not_before(known) => {
+                (known.boot, known.sequence) = (accepted.boot, accepted.sequence);
+            }
+            Some(_) => {}
+            None => self.accepted = Some(accepted),
+        }
+    }
+}
+
 impl Inbox {
     /// Takes in a report; `accepted` is what it says if it is the first sign of acceptance. The same report again changes nothing.
     pub fn take(&mut self, origin: Origin, stage: Stage, accepted: Accepted) {
@@ -79,11 +92,9 @@ impl Inbox {
         }
         let observed = self.attempts.entry(origin).or_default();
         match stage {
-            Stage::Accepted => {
-                observed.accepted.get_or_insert(accepted);
-            }
+            Stage::Accepted => observed.note_accept(accepted),
             Stage::Started { address } => {
-                observed.accepted.get_or_insert_with(|| accepted.clone());
+                observed.note_accept(accepted.clone());
                 let said = accepted;
                 if observed
                     .started

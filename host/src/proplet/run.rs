@@ -234,13 +234,17 @@ impl Proplet {
                 self.note_accept(&start, "accepted");
                 self.want_lease(&start);
                 self.parts.supervisor.run(start);
+                self.revoke_late();
             }
             Action::Wait(start) => {
                 self.note_accept(&start, "accepted, and waits for room or a lease");
                 self.want_lease(&start);
                 self.parts.supervisor.wait(start);
             }
-            Action::Proceed(attempt) => self.parts.supervisor.proceed(&attempt),
+            Action::Proceed(attempt) => {
+                self.parts.supervisor.proceed(&attempt);
+                self.revoke_late();
+            }
             Action::Cancel(attempt) => self.parts.supervisor.cancel(&attempt),
             Action::Revoke(attempt) => self.parts.supervisor.revoke(&attempt),
             Action::Ended(holding, outcome) => {
@@ -269,10 +273,18 @@ impl Proplet {
         if self.leased != leased {
             self.leased = leased;
             self.parts.keeper.ask(Request::Leased(leased));
+            self.revoke_late();
         }
         if self.needs_lease && now.saturating_sub(self.beaten) >= LEASE / 3 {
             self.beaten = now;
             self.ask_inventory(Qos::AtMostOnce);
+        }
+    }
+
+    /// What was decided with a lease may be done without one: the machine may have been suspended in between.
+    fn revoke_late(&mut self) {
+        if !self.lease.is_held(machine::uptime()) {
+            self.parts.supervisor.revoke_leased();
         }
     }
 

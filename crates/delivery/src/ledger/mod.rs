@@ -261,6 +261,14 @@ impl Ledger {
         &self.journal
     }
 
+    /// How the attempt ended, as long as that isn't acknowledged.
+    pub fn outcome(&self, key: &Key) -> Option<&Outcome> {
+        match self.entries.get(key)? {
+            Entry::Finished { outcome, .. } => Some(outcome),
+            _ => None,
+        }
+    }
+
     /// Every attempt that waits or runs, or whose outcome isn't acknowledged.
     pub fn inventory(&self) -> Vec<Held> {
         let held = |holding: &Holding, state| Held {

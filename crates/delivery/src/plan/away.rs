@@ -90,12 +90,12 @@ fn must_wait(draft: &Draft<'_>) -> SignedDuration {
     if !is_exclusive(draft) {
         return SignedDuration::ZERO;
     }
-    let (view, dispatch) = (draft.view, draft.status.dispatch.as_ref());
-    let member = dispatch.and_then(|dispatch| view.fleet.member(&dispatch.proplet_id));
-    // An echo may have been sent for the newest heartbeat, and by another process until this one began.
-    let echoed = member
-        .and_then(|member| member.heard)
-        .map_or(view.begun, |heard| heard.max(view.begun));
+    let view = draft.view;
+    let id = draft.status.dispatch.as_ref().map(|dispatch| &dispatch.proplet_id);
+    let heard = id.and_then(|id| view.fleet.member(id)?.heard);
+    let left = id.and_then(|id| view.fleet.gone.get(id).copied());
+    // An echo may have been sent for the newest heartbeat, for as long as there was a resource; and by another process until this one began.
+    let echoed = heard.max(left).unwrap_or_default().max(view.begun);
     let lease = rest(view.elapsed, echoed, lease() + MARGIN);
     let window = last_start(draft).duration_since(view.now);
     lease.max(window)

@@ -22,7 +22,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         if let Some(accepted) = &observed.accepted {
             note_accept(draft, accepted.at);
         }
-        return settle::record(draft, outcome);
+        return settle::record(draft, draft.status.attempt, outcome);
     }
     let accepted = accepted_at(draft, observed);
     if bounds::is_suspended(draft) {
@@ -35,7 +35,10 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         return;
     }
     match accepted {
-        Some(at) if lost(draft, observed, at) => settle::failed(draft, reason::LOST, JOURNAL_GONE),
+        Some(at) if lost(draft, observed, at) => {
+            away::remember(draft);
+            settle::failed(draft, reason::LOST, JOURNAL_GONE);
+        }
         Some(at) => match away::judge(draft) {
             Away::Lost(why) => give_up(draft, &why),
             Away::Waits if draft.is_service() => service::wait(draft),
@@ -114,13 +117,24 @@ fn note_accept(draft: &mut Draft<'_>, at: Timestamp) {
 
 /// An attempt that was accepted is lost only when an inventory that is later than the accept lacks it. Within one life of the proplet the
 /// sequence says what is later; across two, the time of arrival does.
-fn lost(draft: &Draft<'_>, observed: &Observed, accepted_at: Timestamp) -> bool {
+fn lost(draft: &mut Draft<'_>, observed: &Observed, accepted_at: Timestamp) -> bool {
     let Some(live) = live(draft) else { return false };
     let later = match &observed.accepted {
         Some(accepted) if accepted.boot == live.boot => live.sequence > accepted.sequence,
         _ => live.heard_at > accepted_at,
     };
-    later && !holds(draft, live)
+    later && !holds(draft, live) && !may_come_back(draft)
+}
+
+/// Whether a start may still make a proplet run the attempt that lost it, as one with an older copy of its journal would. Asked only where two
+/// attempts at a time are one too many.
+fn may_come_back(draft: &mut Draft<'_>) -> bool {
+    let last_start = away::last_start(draft);
+    let may = away::is_exclusive(draft) && draft.view.now < last_start;
+    if may {
+        draft.wake_at(last_start);
+    }
+    may
 }
 
 fn live<'a>(draft: &Draft<'a>) -> Option<&'a Live> {

@@ -15,7 +15,7 @@ use crate::{inbox::Origin, reason};
 const MAX_MESSAGE_CHARS: usize = 4096;
 
 /// Ends the task with what its attempt reported. Of a service, the placement has ended.
-pub(super) fn record(draft: &mut Draft<'_>, outcome: &Outcome) {
+pub(super) fn record(draft: &mut Draft<'_>, attempt: u32, outcome: &Outcome) {
     let (Outcome::Completed { usage, .. } | Outcome::Failed { usage, .. }) = outcome;
     match outcome {
         Outcome::Completed { .. } if draft.is_service() => {
@@ -41,6 +41,7 @@ pub(super) fn record(draft: &mut Draft<'_>, outcome: &Outcome) {
     }
     if draft.status.phase.is_terminal() {
         draft.status.usage = countable(*usage);
+        draft.status.finished_attempt = Some(attempt);
     }
 }
 
@@ -79,9 +80,11 @@ pub(super) fn completed_after_all(draft: &mut Draft<'_>) -> bool {
     let mut found = inbox
         .outcomes()
         .filter(|(origin, outcome)| is_success(outcome) && counts(origin));
-    let Some((_, outcome)) = found.next() else { return false };
+    let Some((origin, outcome)) = found.next() else {
+        return false;
+    };
     let runs = draft.status.phase != Phase::Pending;
-    record(draft, outcome);
+    record(draft, origin.attempt, outcome);
     if runs {
         dispatched::stop(draft);
     }
@@ -160,7 +163,7 @@ fn verdict(draft: &Draft<'_>, origin: &Origin, outcome: &Outcome) -> Option<Verd
         return Some(Verdict::Recorded);
     }
     if is_current && status.phase.is_terminal() {
-        Some(if is_recorded(status, outcome) {
+        Some(if is_recorded(status, origin.attempt, outcome) {
             Verdict::Recorded
         } else {
             Verdict::Superseded
@@ -174,9 +177,9 @@ fn verdict(draft: &Draft<'_>, origin: &Origin, outcome: &Outcome) -> Option<Verd
 
 /// An attempt has one outcome, so the status of its task says that one, unless the control plane had ended the task before. Values aren't
 /// compared: a store may write a number in another way than it was reported.
-fn is_recorded(status: &TaskStatus, outcome: &Outcome) -> bool {
+fn is_recorded(status: &TaskStatus, attempt: u32, outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Completed { .. } => status.phase == Phase::Completed,
+        Outcome::Completed { .. } => status.phase == Phase::Completed && status.finished_attempt == Some(attempt),
         Outcome::Failed { failure, .. } => {
             let finished = condition(&status.conditions, types::FINISHED);
             status.phase == Phase::Failed && finished.is_some_and(|finished| finished.reason == failure.reason)

@@ -18,6 +18,7 @@ fn holding(uid: &str) -> Holding {
             attempt: 1,
         },
         controller: "control".parse().unwrap(),
+        leased_before: None,
         issued_at: Timestamp::UNIX_EPOCH,
     }
 }

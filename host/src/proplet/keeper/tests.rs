@@ -8,8 +8,8 @@ use std::{
 
 use jiff::Timestamp;
 use propeller_api::{Capacity, Memory};
-use propeller_delivery::ledger::Terms;
-use propeller_protocol::{Outcome, Start, Stop, TaskRef, Usage};
+use propeller_delivery::ledger::{Action, Terms};
+use propeller_protocol::{AttemptRef, Outcome, Stage, Start, Stop, TaskRef, Usage};
 use serde_json::json;
 
 use super::*;
@@ -98,6 +98,7 @@ fn told(answers: Vec<Answer>) -> Vec<String> {
         Action::Wait(start) => format!("wait {}", start.attempt.task.uid),
         Action::Proceed(attempt) => format!("proceed {}", attempt.task.uid),
         Action::Cancel(attempt) => format!("cancel {}", attempt.task.uid),
+        Action::Revoke(attempt) => format!("revoke {}", attempt.task.uid),
         Action::Ended(holding, _) => format!("finished {}", holding.attempt.task.uid),
         Action::Report(holding, stage) => {
             let uid = holding.attempt.task.uid;
@@ -179,7 +180,7 @@ fn without_a_journal_starts_are_refused_for_good_and_outcomes_told() {
         ["JournalFailed c", "accepted d", "run d"]
     );
     assert_eq!(disk.commits.load(Ordering::Relaxed), 2);
-    assert!(desk.owed.is_empty());
+    assert!(desk.desk.owed().is_empty());
 }
 
 #[test]

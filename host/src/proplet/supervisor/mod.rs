@@ -49,6 +49,7 @@ type Begun = (AttemptRef, Started);
 struct Running {
     attempt: AttemptRef,
     limits: Limits,
+    needs_lease: bool,
     cancel: CancellationToken,
     /// Who cancelled, the first one.
     why: Option<Why>,
@@ -103,6 +104,7 @@ impl Supervisor {
 
     fn spawn(&mut self, start: Box<Start>, limits: Limits, deadline: Option<Instant>, waited: bool) {
         let (attempt, cancel) = (start.attempt.clone(), CancellationToken::new());
+        let needs_lease = start.needs_lease();
         let job = Job {
             start: *start,
             limits,
@@ -116,6 +118,7 @@ impl Supervisor {
         let running = Running {
             attempt,
             limits,
+            needs_lease,
             cancel,
             why: None,
         };
@@ -132,6 +135,11 @@ impl Supervisor {
     /// Ends an attempt, because nobody may hear of it any more.
     pub fn revoke(&mut self, attempt: &AttemptRef) {
         self.end(Why::Unheard, |running| running.attempt == *attempt);
+    }
+
+    /// Ends every attempt that runs only with a lease.
+    pub fn revoke_leased(&mut self) {
+        self.end(Why::Unheard, |running| running.needs_lease);
     }
 
     /// Ends every service, because the proplet ends: a service has no end of its own to wait for.
