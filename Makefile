@@ -1,6 +1,6 @@
 # The same verbs for people and for CI. On a fresh Debian machine, Rust (rustup) and Go are all that must be there: `setup` installs the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fmt lint gen fuzz setup guest-target control-plane guests languages programs
+.PHONY: help demo test bench sim fmt lint gen fuzz setup guest-target control-plane guests languages programs
 
 CARGO := cargo
 # Members that are built for wasm32-wasip2 only. `cargo guests` (.cargo/config.toml) selects them the same way.
@@ -25,6 +25,10 @@ test: setup programs languages ## Every test
 bench: setup guests ## What things cost, each beside its floor; BENCH="engine --output json" for programs
 	$(CARGO) build --locked --release --bins
 	$(CARGO) run --locked --release --bin bench -- $(or $(BENCH),engine)
+
+# Alone, since it needs next to nothing of the workspace.
+sim: ## Simulated worlds, with the promises of delivery checked in each; SIM="--worlds 1000", SIM="--seed 7"
+	$(CARGO) run --locked --release -p propeller-sim -- $(SIM)
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use kube::{
     Api,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use oci_client::{
     Client,
@@ -155,6 +155,29 @@ impl World {
     pub async fn delete_task(&self, name: &str) -> Result<()> {
         self.tasks().await?.delete(name, &DeleteParams::default()).await?;
         Ok(())
+    }
+
+    /// Changes a Task's spec, by a merge patch.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn edit_task(&self, name: &str, spec: Value) -> Result<()> {
+        let patch = Patch::Merge(json!({"spec": spec}));
+        self.tasks().await?.patch(name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Waits until there is no Task of that name.
+    ///
+    /// # Errors
+    /// When it stays.
+    pub async fn wait_until_gone(&self, name: &str) -> Result<()> {
+        let tasks = self.tasks().await?;
+        wait_for(&format!("{name} to go"), PATIENCE, async || {
+            ensure!(tasks.get_opt(name).await?.is_none(), "it is there");
+            Ok(())
+        })
+        .await
     }
 
     /// The task's status, once `wanted` accepts it.

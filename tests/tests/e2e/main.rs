@@ -4,6 +4,7 @@ mod boundaries;
 mod bus;
 mod cli;
 mod compile;
+mod delivery;
 mod docs;
 mod grants;
 mod guests;

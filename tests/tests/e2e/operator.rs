@@ -16,11 +16,11 @@ use tokio::{
     net::TcpStream,
 };
 
-fn call(image: &str, function: &str, args: Value) -> Value {
+pub(crate) fn call(image: &str, function: &str, args: Value) -> Value {
     json!({"image": image, "call": {"function": function, "args": args}})
 }
 
-fn with(mut spec: Value, field: &str, value: Value) -> Value {
+pub(crate) fn with(mut spec: Value, field: &str, value: Value) -> Value {
     spec[field] = value;
     spec
 }
@@ -568,6 +568,11 @@ async fn the_operator_needs_its_role_and_no_more() -> Result<()> {
         .create_task("addition", call(&world.push("addition").await?, "add", json!([20, 22])))
         .await?;
     assert_eq!(world.results("addition").await?, json!(42));
+    let short = call(&world.push("addition").await?, "add", json!([20, 22]));
+    world
+        .create_task("short-lived", with(short, "ttlSecondsAfterFinished", json!(1)))
+        .await?;
+    world.wait_until_gone("short-lived").await?;
     let events = wait_for("Events", PATIENCE, async || {
         let events = world
             .cluster

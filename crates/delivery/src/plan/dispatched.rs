@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use propeller_api::{Dispatch, Phase, is_true, types};
-use propeller_protocol::{HeldState, Rejection, Stop};
+use propeller_protocol::{HeldState, Refusal, Rejection, Stop};
 
 use super::{
     Action, Draft, View, after,
@@ -86,6 +86,13 @@ fn suspend(draft: &mut Draft<'_>, observed: &Observed, accepted: Option<Timestam
 /// The attempt won't run: another proplet gets the next one, or this one later. Only asked before it was accepted: what runs can't be
 /// refused any more, whoever makes the proplet say so.
 fn rejected(draft: &mut Draft<'_>, rejection: &Rejection) {
+    if rejection.reason == Refusal::JournalFailed {
+        // A proplet that can't write doesn't know after a restart what it refused, and may take the same start then.
+        if may_come_back(draft) {
+            return;
+        }
+        away::remember(draft);
+    }
     draft.status.phase = Phase::Pending;
     refusal::note(draft, rejection);
     draft.say_unplaced(&format!("{:?}", rejection.reason), &rejection.message);
