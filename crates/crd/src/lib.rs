@@ -24,6 +24,37 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     vec![Task::crd(), Proplet::crd()]
 }
 
+/// That a field is what it was, or is as absent. CEL's optional values would say it shorter, and cost more than a rule may.
+macro_rules! same {
+    ($field:literal) => {
+        concat!(
+            " && has(self.spec.",
+            $field,
+            ") == has(oldSelf.spec.",
+            $field,
+            ") && (!has(self.spec.",
+            $field,
+            ") || self.spec.",
+            $field,
+            " == oldSelf.spec.",
+            $field,
+            ")"
+        )
+    };
+}
+
+/// What of a Task can't be edited once it was dispatched.
+const FIXED: &str = concat!(
+    "!has(oldSelf.status) || !(has(oldSelf.status.dispatch) || has(oldSelf.status.completionTime)) || (self.spec.image == oldSelf.spec.image",
+    same!("call"),
+    same!("command"),
+    same!("service"),
+    same!("grants"),
+    same!("resources"),
+    same!("onDisconnect"),
+    ")"
+);
+
 /// What to run, and where.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, JsonSchema)]
 #[kube(
@@ -37,14 +68,11 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     doc = "A Task is one run of one component: it names an artifact by reference and what to run of it: a function with typed arguments, a \
            program or an HTTP service. The control plane checks that against the component's types, chooses a proplet and dispatches it; the \
            typed result of a call lands in status.results, the address of a service in status.address.",
-    validation = Rule::new("!has(oldSelf.status) || !(has(oldSelf.status.dispatch) || has(oldSelf.status.completionTime)) \
-                            || (self.spec.image == oldSelf.spec.image && self.spec.?call == oldSelf.spec.?call \
-                            && self.spec.?command == oldSelf.spec.?command && self.spec.?service == oldSelf.spec.?service \
-                            && self.spec.?grants == oldSelf.spec.?grants && self.spec.?resources == oldSelf.spec.?resources \
-                            && self.spec.?onDisconnect == oldSelf.spec.?onDisconnect)")
-        .message("of a task that was dispatched or has ended, what runs can't be edited (image, call, command, service, grants, resources, \
-                  onDisconnect): delete it and apply another"),
-    validation = Rule::new("!(oldSelf.spec.?cancel.orValue(false)) || self.spec.?cancel.orValue(false)")
+    validation = Rule::new(FIXED).message(
+        "of a task that was dispatched or has ended, what runs can't be edited (image, call, command, service, grants, resources, \
+         onDisconnect): delete it and apply another"
+    ),
+    validation = Rule::new("!(has(oldSelf.spec.cancel) && oldSelf.spec.cancel) || (has(self.spec.cancel) && self.spec.cancel)")
         .message("what is cancelled stays cancelled: delete the task and apply another"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(

@@ -498,7 +498,9 @@ async fn a_task_is_edited_until_it_is_dispatched() -> Result<()> {
     for spec in [
         json!({"image": "registry.example/a:2"}),
         json!({"call": {"args": [5, 6]}}),
-        json!({"proplet": "edge-1"}),
+        json!({"resources": {"memory": "1Gi"}}),
+        json!({"onDisconnect": "Stop"}),
+        json!({"call": null, "command": {}}),
     ] {
         let refused = edit(spec.clone())
             .await
@@ -513,6 +515,11 @@ async fn a_task_is_edited_until_it_is_dispatched() -> Result<()> {
             &Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}})),
         )
         .await?;
+    // What decides when and how often it runs can be edited.
+    edit(json!({"proplet": "edge-1", "suspend": true, "priority": 3, "backoffLimit": 1})).await?;
+    edit(json!({"cancel": true})).await?;
+    let back = edit(json!({"cancel": false})).await.err().context("it was accepted")?;
+    ensure!(back.to_string().contains("stays cancelled"), "{back}");
     let status = json!({"status": {"phase": "Completed", "results": 7}});
     tasks.patch_status("case", &params, &Patch::Merge(status)).await?;
     Ok(())

@@ -3,9 +3,11 @@
 //! A floor is the same work without Propeller. Both are measured in turn, round after round, so that what the machine does meanwhile hits
 //! both; what is shown are medians. Nothing is asserted here: docs/PERFORMANCE.md has the figures of one machine, and what they mean.
 
+mod delivery;
 mod engine;
 mod floor;
 mod memory;
+mod operator;
 mod table;
 
 use anyhow::Result;
@@ -31,6 +33,17 @@ struct Flags {
 enum What {
     /// The engine: calls, compilations, memory.
     Engine,
+    /// From a start to its result, through a real broker and real proplets.
+    Delivery,
+    /// The operator: many tasks on a real API server, many proplets' heartbeats.
+    Operator {
+        /// Tasks.
+        #[arg(long, default_value_t = 10_000)]
+        tasks: usize,
+        /// Proplets.
+        #[arg(long, default_value_t = 10_000)]
+        proplets: usize,
+    },
     /// In a process of its own: how many bytes so many running tasks hold. `bench engine` starts these.
     #[command(hide = true)]
     Memory {
@@ -53,6 +66,8 @@ async fn main() -> Result<()> {
     let mut table = Table::default();
     match flags.what {
         What::Engine => engine::measure(&mut table, flags.rounds).await?,
+        What::Delivery => delivery::measure(&mut table, flags.rounds).await?,
+        What::Operator { tasks, proplets } => operator::measure(&mut table, tasks, proplets).await?,
         What::Memory { of, count } => {
             println!("{}", memory::hold(of, count).await?);
             return Ok(());

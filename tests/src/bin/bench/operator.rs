@@ -1,0 +1,333 @@
+//! The operator on a real API server: ten thousand tasks against what the same server takes of status writes, and ten thousand proplets' heartbeats.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::{
+    Api,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use propeller_api::{Capacity, HostInfo, JournalId, Memory};
+use propeller_bus::{Event, Options, Publication, Publisher, Qos, Subscription, connect};
+use propeller_protocol::{
+    Ack, Alive, Base, Channel, Outcome, Presence, Report, Sender, Stage, Start, decode, encode, requires,
+};
+use propeller_tests::{PATIENCE, Process, World, wait_for};
+use serde_json::json;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use crate::table::Table;
+
+/// Connections with which the API server reaches its best rate.
+const WRITERS: usize = 8;
+
+pub async fn measure(table: &mut Table, tasks: usize, proplets: usize) -> Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    many_tasks(table, tasks).await?;
+    many_proplets(table, proplets).await
+}
+
+/// Tasks from their creation to their end, with a proplet that answers at once, so that the operator and the API server are all there is.
+async fn many_tasks(table: &mut Table, count: usize) -> Result<()> {
+    let world = World::new().await?;
+    let mut operator = world.start_operator().await?;
+    world.create_proplet("bench-0", json!({})).await?;
+    let _proplet = Puppet::start(&world, count).await?;
+    let image = world.push("addition").await?;
+    let begin = Instant::now();
+    let create = |number: usize| {
+        let (world, image) = (&world, &image);
+        async move {
+            let spec = json!({"image": image, "call": {"function": "add", "args": [number, 1]}});
+            world.create_task(&format!("task-{number}"), spec).await
+        }
+    };
+    // Created by the floor's rate at most, which is measured with the same number of creates.
+    stream::iter(0..count)
+        .map(create)
+        .buffer_unordered(WRITERS)
+        .try_collect::<()>()
+        .await?;
+    wait_for_ends(&world, count).await?;
+    let through = count as f64 / begin.elapsed().as_secs_f64();
+    let resident = resident(operator.process()?)?;
+
+    let floor = floor(&world, count).await?;
+    let what = format!("{count} tasks, created and ended");
+    table.beside(what, "/s", vec![through], "a create and two status writes", vec![floor]);
+    table.add(format!("the operator with {count} ended tasks"), "MiB", vec![resident]);
+    Ok(())
+}
+
+async fn wait_for_ends(world: &World, count: usize) -> Result<()> {
+    let tasks = world.tasks().await?;
+    let all = Duration::from_millis(100) * u32::try_from(count)? + PATIENCE;
+    wait_for("all tasks to end", all, async || {
+        let listed = tasks.list(&ListParams::default()).await?;
+        let ended = |task: &&propeller_crd::Task| task.status.as_ref().is_some_and(|status| status.phase.is_terminal());
+        let ended = listed.items.iter().filter(ended).count();
+        ensure!(ended == count, "{ended} of {count}");
+        Ok(())
+    })
+    .await
+}
+
+/// The same writes with nobody in between.
+async fn floor(world: &World, count: usize) -> Result<f64> {
+    let namespace = world.cluster.namespace().await?;
+    let tasks: Api<propeller_crd::Task> = Api::namespaced(world.client().await?, &namespace);
+    let done = |number: usize| {
+        let tasks = tasks.clone();
+        async move {
+            let name = format!("floor-{number}");
+            let task = json!({
+                "apiVersion": "propeller.dev/v1alpha1", "kind": "Task", "metadata": {"name": name},
+                "spec": {"image": "localhost:5000/a:1", "call": {"function": "add", "args": [number, 1]}},
+            });
+            tasks
+                .create(&PostParams::default(), &serde_json::from_value(task)?)
+                .await?;
+            for (phase, attempt) in [("Dispatched", 1), ("Completed", 1)] {
+                let dispatch = json!({"propletId": "bench-0", "journal": "j", "time": "2026-01-01T00:00:00Z"});
+                let status = json!({"status": {"phase": phase, "attempt": attempt, "dispatch": dispatch}});
+                let params = PatchParams::default();
+                tasks.patch_status(&name, &params, &Patch::Merge(status)).await?;
+            }
+            anyhow::Ok(())
+        }
+    };
+    let begin = Instant::now();
+    stream::iter(0..count)
+        .map(done)
+        .buffer_unordered(WRITERS)
+        .try_collect::<()>()
+        .await?;
+    Ok(count as f64 / begin.elapsed().as_secs_f64())
+}
+
+/// Heartbeats of that many proplets, one each ten seconds, for half a minute.
+async fn many_proplets(table: &mut Table, count: usize) -> Result<()> {
+    let world = World::new().await?;
+    let mut operator = world.start_operator().await?;
+    let create = |number: usize| {
+        let world = &world;
+        async move { world.create_proplet(&format!("bench-{number}"), json!({})).await }
+    };
+    stream::iter(0..count)
+        .map(create)
+        .buffer_unordered(WRITERS)
+        .try_collect::<()>()
+        .await?;
+    let publisher = talker(&world, "bench-fleet", vec![]).await?.0;
+    let mut sequence = 0;
+    // The first of each is written into its Proplet's status.
+    beat(&publisher, count, &mut sequence).await?;
+    let ready = wait_for("all proplets to be ready", Duration::from_secs(600), async || {
+        let listed = world.proplets().await?.list(&ListParams::default()).await?;
+        let is_told = |proplet: &&propeller_crd::Proplet| proplet.status.is_some();
+        let told = listed.items.iter().filter(is_told).count();
+        ensure!(told == count, "{told} of {count}");
+        Ok(listed.metadata.resource_version)
+    });
+    // It goes on beating meanwhile, or those that were ready would not be any more.
+    let keep = async {
+        loop {
+            beat(&publisher, count, &mut sequence).await?;
+        }
+    };
+    let version = tokio::select! {
+        version = ready => version?,
+        ended = keep => return ended,
+    };
+    let (cpu, begin) = (cpu_seconds(operator.process()?)?, Instant::now());
+    for _ in 0..3 {
+        beat(&publisher, count, &mut sequence).await?;
+    }
+    let share = (cpu_seconds(operator.process()?)? - cpu) / begin.elapsed().as_secs_f64();
+    let after = world.proplets().await?.list(&ListParams::default()).await?;
+    let changed =
+        |proplet: &&propeller_crd::Proplet| newer(proplet.metadata.resource_version.as_deref(), version.as_deref());
+    let writes = after.items.iter().filter(changed).count();
+    let beats = count * 3;
+    table.add(
+        format!("{count} proplets' heartbeats: share of a processor"),
+        "%",
+        vec![share * 100.0],
+    );
+    table.add(
+        format!("{count} proplets' heartbeats: the operator"),
+        "MiB",
+        vec![resident(operator.process()?)?],
+    );
+    table.add(format!("status writes for {beats} heartbeats"), "", vec![writes as f64]);
+    Ok(())
+}
+
+fn newer(version: Option<&str>, than: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
+    number(version) > number(than)
+}
+
+/// One heartbeat of each, spread over ten seconds.
+async fn beat(publisher: &Publisher, count: usize, sequence: &mut u64) -> Result<()> {
+    *sequence += 1;
+    let base = Base::new("default", "main")?;
+    let mut ticks = interval(Duration::from_millis(100));
+    for chunk in (0..count).collect::<Vec<_>>().chunks(count.div_ceil(100).max(1)) {
+        ticks.tick().await;
+        for number in chunk {
+            let id = format!("bench-{number}").parse()?;
+            let payload = encode(&alive("journal".parse()?, *sequence, 16)?)?;
+            publisher
+                .publish(publication(base.topic(Channel::Alive, &id), payload))
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// A proplet that completes whatever it is given, at once.
+struct Puppet {
+    stop: CancellationToken,
+}
+
+impl Puppet {
+    async fn start(world: &World, tasks: usize) -> Result<Self> {
+        let base = Base::new("default", "main")?;
+        let id: propeller_api::PropletId = "bench-0".parse()?;
+        let filters = [Channel::Start, Channel::Ack].map(|channel| base.topic(channel, &id));
+        let (publisher, mut events) = talker(world, "bench-0", filters.into()).await?;
+        let journal: JournalId = "journal".parse()?;
+        let stop = CancellationToken::new();
+        let (stopped, alive_topic) = (stop.clone(), base.topic(Channel::Alive, &id));
+        let results = base.topic(Channel::Results, &id);
+        tokio::spawn(async move {
+            let mut sequence = 0;
+            let mut beats = interval(Duration::from_secs(5));
+            loop {
+                sequence += 1;
+                let event = tokio::select! {
+                    () = stopped.cancelled() => return anyhow::Ok(()),
+                    _ = beats.tick() => None,
+                    event = events.next() => event,
+                };
+                let Some(Event::Message { payload, .. }) = event else {
+                    let payload = encode(&alive(journal.clone(), sequence, u32::try_from(tasks)?)?)?;
+                    publisher.publish(publication(alive_topic.clone(), payload)).await?;
+                    continue;
+                };
+                let Ok(start) = decode::<Start>(&payload) else {
+                    let _: Ack = decode(&payload)?;
+                    continue;
+                };
+                let report = Report {
+                    sender: sender(journal.clone(), sequence)?,
+                    controller: start.controller,
+                    attempt: start.attempt,
+                    stage: Stage::Finished {
+                        outcome: Outcome::Completed {
+                            results: Some(json!(42)),
+                            usage: Default::default(),
+                        },
+                    },
+                };
+                publisher
+                    .publish(publication(results.clone(), encode(&report)?))
+                    .await?;
+            }
+        });
+        Ok(Self { stop })
+    }
+}
+
+impl Drop for Puppet {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn sender(journal: JournalId, sequence: u64) -> Result<Sender> {
+    let boot = "boot".parse()?;
+    Ok(Sender {
+        journal,
+        boot,
+        sequence,
+    })
+}
+
+fn alive(journal: JournalId, sequence: u64, tasks: u32) -> Result<Alive> {
+    let memory = Memory::from_bytes(1 << 50);
+    let presence = Presence::Alive {
+        interval_seconds: 20,
+        capacity: Capacity {
+            tasks,
+            memory,
+            task_memory: None,
+            max_task_memory: None,
+        },
+        inventory: vec![],
+        host: HostInfo::default(),
+        labels: Default::default(),
+        capabilities: requires::ALL.map(str::to_owned).into(),
+        max_packet_bytes: 1 << 20,
+        undecodable: 0,
+        draining: false,
+    };
+    let sender = sender(journal, sequence)?;
+    Ok(Alive { sender, presence })
+}
+
+fn publication(topic: String, payload: Vec<u8>) -> Publication {
+    Publication {
+        topic,
+        payload: payload.into(),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        expiry: None,
+    }
+}
+
+async fn talker(world: &World, client_id: &str, filters: Vec<String>) -> Result<(Publisher, propeller_bus::Events)> {
+    let subscription = |filter| Subscription {
+        filter,
+        qos: Qos::AtLeastOnce,
+    };
+    let options = Options {
+        broker: format!("mqtt://{}", world.broker.addr()).parse()?,
+        client_id: client_id.to_owned(),
+        username: None,
+        password: None,
+        ca: None,
+        keep_alive: Duration::from_secs(15),
+        session_expiry: Duration::from_secs(60),
+        max_packet_bytes: 1 << 20,
+        will: None,
+        subscriptions: filters.into_iter().map(subscription).collect(),
+    };
+    Ok(connect(options, CancellationToken::new())?)
+}
+
+/// Mebibytes of memory.
+fn resident(process: &Process) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id()))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}
+
+/// Seconds of processor time so far.
+fn cpu_seconds(process: &Process) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field).and_then(|ticks| ticks.parse::<f64>().ok());
+    let (user, system) = ticks(11).zip(ticks(12)).context("no times")?;
+    Ok((user + system) / rustix::param::clock_ticks_per_second() as f64)
+}
