@@ -11,12 +11,15 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use propeller_api::{Call, Digest, JournalId, PropletId, Work};
+use propeller_artifact::{self as artifact, ClientConfig, ComponentInfo, Progress, Pushed};
 use propeller_bus::{Event, Events, Options, Publication, Publisher, Qos, Subscription, connect};
 use propeller_protocol::{
     Ack, Alive, AttemptRef, Base, Channel, ControllerId, Limits, Message, Report, Stage, Start, TaskRef, Verdict,
     decode, encode,
 };
-use propeller_tests::{Mosquitto, Service, World, cargo, scratch, world::PROPLET_READY};
+use propeller_tests::{
+    Mosquitto, Program, Registry, Service, cargo, mosquitto, registry, scratch, world::PROPLET_READY,
+};
 use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -34,16 +37,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub async fn measure(table: &mut Table, rounds: usize) -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let world = World::new().await?;
-    let image = world.push("addition").await?;
-    let component = propeller_artifact::digest_of(&std::fs::read(cargo::guest("addition").await?)?);
+    let broker = Mosquitto::start(mosquitto::Access::Anyone).await?;
+    let registry = Registry::start(registry::Access::Anyone).await?;
+    let pushed = push(&registry).await?;
     let mut proplets = Vec::new();
     for number in 0..4 {
-        proplets.push(start_proplet(&world, number).await?);
+        proplets.push(start_proplet(&broker, number).await?);
     }
-    let mut control = Control::connect(&world.broker, image, component).await?;
+    let mut control = Control::connect(&broker, pushed).await?;
     control.wait_for_proplets(4).await?;
-    let mut hops = Hops::connect(&world.broker).await?;
+    let mut hops = Hops::connect(&broker).await?;
     // The first start of each compiles or loads the component.
     for proplet in 0..4 {
         control.ping(proplet).await?;
@@ -52,10 +55,37 @@ pub async fn measure(table: &mut Table, rounds: usize) -> Result<()> {
     rates(table, rounds, &mut control, &mut hops).await
 }
 
-async fn start_proplet(world: &World, number: usize) -> Result<Service> {
-    let proplet = world.proplet(&name(number)).await?;
-    let many = WINDOW.to_string();
+async fn push(registry: &Registry) -> Result<Pushed> {
+    let folder = scratch::folder("push")?;
+    let publication = artifact::Publication {
+        component: std::fs::read(cargo::guest("addition").await?)?.into(),
+        info: ComponentInfo::default(),
+        author: None,
+        created: None,
+        annotations: Default::default(),
+    };
+    let reference = format!("{}/bench/addition:1", registry.addr()).parse()?;
+    let client = artifact::Client::new(ClientConfig::new(folder.path()))?;
+    Ok(client.push(&reference, &publication, &Progress::none()).await?)
+}
+
+/// What a control plane would have resolved it to.
+fn image(pushed: &Pushed) -> Result<String> {
+    let reference = pushed.reference.to_string();
+    let (repository, _) = reference.rsplit_once(':').context("a tag")?;
+    Ok(format!("{repository}@{}", pushed.manifest))
+}
+
+async fn start_proplet(broker: &Mosquitto, number: usize) -> Result<Service> {
+    let proplet = Program::new("proplet").await?;
+    let (state, many) = (proplet.folder().join("state"), WINDOW.to_string());
     proplet
+        .args([
+            "--id",
+            &name(number),
+            "--mqtt-broker",
+            &format!("mqtt://{}", broker.addr()),
+        ])
         .args([
             "--capacity-tasks",
             &many,
@@ -64,6 +94,8 @@ async fn start_proplet(world: &World, number: usize) -> Result<Service> {
             "--capacity-memory",
             "64Gi",
         ])
+        .arg("--state-dir")
+        .arg(state)
         .start(PROPLET_READY)
         .await
 }
@@ -124,19 +156,18 @@ struct Control {
 }
 
 impl Control {
-    async fn connect(broker: &Mosquitto, image: String, component: Digest) -> Result<Self> {
+    async fn connect(broker: &Mosquitto, pushed: Pushed) -> Result<Self> {
         let base = Base::new("default", "main")?;
         let filters = [Channel::Alive, Channel::Results].map(|channel| base.filter(channel));
         let (publisher, events) = session(broker, "bench-control", filters.into()).await?;
-        let (repository, _) = image.rsplit_once(':').context("a tag")?;
         Ok(Self {
-            image: format!("{repository}@{component}"),
+            image: image(&pushed)?,
+            component: pushed.component,
             publisher,
             events,
             base,
             controller: "bench".parse()?,
             journals: HashMap::new(),
-            component,
             tasks: 0,
         })
     }
