@@ -219,6 +219,12 @@ impl Proplet {
                 self.ask(ledger::Event::Echo(lease));
                 self.look_at_lease();
             }
+            Heard::Event(ledger::Event::Stop(stop)) => {
+                if stop.journal == *self.parts.keeper.journal() {
+                    self.parts.supervisor.stop(&stop.attempt);
+                }
+                self.ask(ledger::Event::Stop(stop));
+            }
             Heard::Event(event) => self.ask(event),
             Heard::Malformed(holding, rejection) => {
                 self.parts.metrics.undecodable();
