@@ -7,7 +7,7 @@ use propeller_delivery::{
     lease::LeaseClock,
     ledger::{self, Action},
 };
-use propeller_protocol::{LEASE, Stage, Start, Verdict};
+use propeller_protocol::{LEASE, Stage, Start};
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval},
@@ -206,8 +206,8 @@ impl Proplet {
                 }
             }
             Heard::Event(ledger::Event::Ack(ack)) => {
-                if ack.verdict == Verdict::Discarded && ack.journal == *self.parts.keeper.journal() {
-                    self.parts.gate.forget(ack.attempt.task.uid.clone());
+                if ack.journal == *self.parts.keeper.journal() {
+                    self.parts.gate.acknowledged(&ack);
                 }
                 self.ask(ledger::Event::Ack(ack));
             }
