@@ -12,6 +12,9 @@ wit_bindgen::generate!({
         world fetch {
             /// Send the text to a host, and return the body of what it answers, or the code of the error.
             export post: func(scheme: string, authority: string, path: string, text: string) -> result<string, string>;
+
+            /// Ask nobody.
+            export shout: func(text: string) -> string;
         }
     ",
 });
@@ -33,6 +36,10 @@ impl Guest for Component {
         let answer = read(&body);
         drop(IncomingBody::finish(body));
         answer
+    }
+
+    fn shout(text: String) -> String {
+        text.to_uppercase()
     }
 }
 

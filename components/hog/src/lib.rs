@@ -42,8 +42,9 @@ impl Guest for Component {
             let request = OutgoingRequest::new(Fields::new());
             let body = request.body().expect("a new request has a body");
             let stream = body.write().expect("a new body has a stream");
-            let room = stream.check_write().expect("nothing was written yet");
-            stream.write(&vec![0; room as usize]).expect("there is room");
+            while let room @ 1.. = stream.check_write().expect("it is open") {
+                stream.write(&vec![0; room as usize]).expect("there is room");
+            }
             held.push((request, body, stream));
         }
     }

@@ -263,7 +263,7 @@ fn invoke_exit(error: &InvokeError) -> Exit {
         InvokeError::ErrResult { .. } => Exit::ErrResult,
         InvokeError::NotACommand | InvokeError::NotAService => Exit::Call,
         InvokeError::Trap { .. } | InvokeError::Exited { .. } | InvokeError::ResultTooLarge { .. } => Exit::Trapped,
-        InvokeError::OutOfMemory { .. } => Exit::OutOfMemory,
+        InvokeError::OutOfMemory { .. } | InvokeError::Crowded { .. } => Exit::OutOfMemory,
         InvokeError::DeadlineExceeded { .. } => Exit::Deadline,
         InvokeError::Cancelled => Exit::Interrupted,
         InvokeError::Busy { .. } | InvokeError::Host { .. } => Exit::Failed,

@@ -57,6 +57,15 @@ pub enum InvokeError {
         /// Bytes allowed over all its memories and tables.
         limit: u64,
     },
+    /// A request failed after it was refused memory that other requests of its service hold.
+    #[error(
+        "the service's requests need more memory together than its limit of {}; raise resources.memory",
+        Memory::from_bytes(*limit)
+    )]
+    Crowded {
+        /// Bytes allowed over all instances and connections of the service.
+        limit: u64,
+    },
     /// It took longer than it may.
     #[error("it did not end within {} s", deadline.as_secs_f64())]
     DeadlineExceeded {
@@ -98,6 +107,7 @@ impl InvokeError {
             Self::Trap { .. } => "Trap",
             Self::Exited { .. } => "Exited",
             Self::OutOfMemory { .. } => "OutOfMemory",
+            Self::Crowded { .. } => "Crowded",
             Self::DeadlineExceeded { .. } => "DeadlineExceeded",
             Self::Cancelled => "Cancelled",
             Self::ResultTooLarge { .. } => "ResultTooLarge",
@@ -125,6 +135,9 @@ impl InvokeError {
         if state.memory.refused() || memory::is_out_of_handles(error) {
             return Self::OutOfMemory { limit: limits.memory };
         }
+        if state.memory.crowded() {
+            return Self::Crowded { limit: limits.memory };
+        }
         Self::Trap {
             message: message(error),
             backtrace: backtrace.map(lines).unwrap_or_default(),
@@ -134,7 +147,7 @@ impl InvokeError {
     /// What an error before any call means: memories and tables of their initial size are made then, and start functions run.
     pub(super) fn from_instantiation(error: &wasmtime::Error, state: &State, limits: &Limits) -> Self {
         let guest = error.is::<Trap>() || error.is::<WasmBacktrace>() || error.is::<I32Exit>();
-        if guest || state.memory.refused() {
+        if guest || state.memory.refused() || state.memory.crowded() {
             Self::from_guest(error, state, limits)
         } else if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
             let detail = full.to_string();

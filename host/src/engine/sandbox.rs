@@ -21,10 +21,10 @@ pub struct Sandbox {
     pub cancel: CancellationToken,
 }
 
-/// Bounds of one run. Of a service, memory and result are those of each instance.
+/// Bounds of one run. Of a service, memory is that of all its instances and connections together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes over all memories and tables of the instance together.
+    /// Bytes over all memories and tables together, and what the host holds on behalf of the run.
     pub memory: u64,
     /// From when the call's turn comes, instantiation included, to its end.
     pub deadline: Duration,

@@ -24,9 +24,14 @@ pub(super) struct State {
 }
 
 impl State {
-    /// A fresh store with the bounds of `sandbox`, ready to instantiate in. `argv` is what the guest sees as its arguments.
-    pub(super) fn store(engine: &wasmtime::Engine, sandbox: &Sandbox, argv: &[String]) -> Store<Self> {
-        let mut store = Store::new(engine, Self::new(sandbox, argv));
+    /// A fresh store with the bounds of `sandbox`, of which `memory` is one, ready to instantiate in. `argv` is what the guest sees as its arguments.
+    pub(super) fn store(
+        engine: &wasmtime::Engine,
+        sandbox: &Sandbox,
+        argv: &[String],
+        memory: MemoryBound,
+    ) -> Store<Self> {
+        let mut store = Store::new(engine, Self::new(sandbox, argv, memory));
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
@@ -45,8 +50,7 @@ impl State {
         store
     }
 
-    fn new(sandbox: &Sandbox, argv: &[String]) -> Self {
-        let memory = MemoryBound::new(sandbox.limits.memory);
+    fn new(sandbox: &Sandbox, argv: &[String], memory: MemoryBound) -> Self {
         let traffic = Traffic::default();
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(memory.handles());

@@ -1,12 +1,13 @@
-//! Holds what a start asks for against the proplet's policy, before the ledger sees the start.
+//! Holds what a start asks for against the proplet's policy, before the ledger sees the start; and lets go of what a task kept by its
+//! grants once no attempt at it can come back.
 //!
 //! A grant of directories is looked up on disk, which may be a network's that doesn't answer. So that is done on a thread that nothing waits
 //! for, and only for starts that ask for grants. A stop that overtakes its start on the way wins: the ledger remembers it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use propeller_delivery::ledger::Event;
-use propeller_protocol::{AttemptRef, Refusal, Rejection, Start};
+use propeller_protocol::{Ack, AttemptRef, Refusal, Rejection, Start, Verdict};
 use tokio::task::JoinSet;
 
 use super::chain::chain;
@@ -38,13 +39,18 @@ impl Rules {
 pub struct Gate {
     rules: Arc<Rules>,
     checks: JoinSet<Event>,
+    /// Ended well, and not acknowledged yet.
+    completed: HashSet<AttemptRef>,
 }
 
 impl Gate {
     /// Nothing has come in.
     pub fn new(rules: Arc<Rules>) -> Self {
-        let checks = JoinSet::new();
-        Self { rules, checks }
+        Self {
+            rules,
+            checks: JoinSet::new(),
+            completed: HashSet::new(),
+        }
     }
 
     /// What the start is to the ledger, if that is known at once; [`Gate::checked`] tells else.
@@ -57,14 +63,30 @@ impl Gate {
         None
     }
 
-    /// The task is gone: what it kept on this disk goes too.
-    pub fn forget(&self, uid: String) {
+    /// An attempt has completed, which is told until it is acknowledged.
+    pub fn completed(&mut self, attempt: &AttemptRef) {
+        self.completed.insert(attempt.clone());
+    }
+
+    /// A task that is gone, or has completed for good, has no use for what it kept on this disk. One that failed may be tried again here,
+    /// and one whose other attempt counts goes on.
+    pub fn acknowledged(&mut self, ack: &Ack) {
+        let has_completed = self.completed.remove(&ack.attempt);
+        match ack.verdict {
+            Verdict::Discarded => self.forget(ack),
+            Verdict::Recorded if has_completed => self.forget(ack),
+            Verdict::Recorded | Verdict::Superseded => {}
+        }
+    }
+
+    fn forget(&self, ack: &Ack) {
+        let uid = ack.attempt.task.uid.clone();
         let Some(keyvalue) = self.rules.means.keyvalue.clone() else {
             return;
         };
         tokio::task::spawn_blocking(move || {
             if let Err(error) = keyvalue.forget(&uid) {
-                tracing::warn!(uid, error = chain(&error), "the buckets of a task that is gone stay");
+                tracing::warn!(uid, error = chain(&error), "the buckets of a task that has ended stay");
             }
         });
     }

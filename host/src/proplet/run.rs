@@ -7,7 +7,7 @@ use propeller_delivery::{
     lease::LeaseClock,
     ledger::{self, Action},
 };
-use propeller_protocol::{LEASE, Stage, Start, Verdict};
+use propeller_protocol::{LEASE, Stage, Start};
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval},
@@ -206,8 +206,8 @@ impl Proplet {
                 }
             }
             Heard::Event(ledger::Event::Ack(ack)) => {
-                if ack.verdict == Verdict::Discarded && ack.journal == *self.parts.keeper.journal() {
-                    self.parts.gate.forget(ack.attempt.task.uid.clone());
+                if ack.journal == *self.parts.keeper.journal() {
+                    self.parts.gate.acknowledged(&ack);
                 }
                 self.ask(ledger::Event::Ack(ack));
             }
@@ -218,6 +218,12 @@ impl Proplet {
                 // First the time, by which a start that waited may be too old.
                 self.ask(ledger::Event::Echo(lease));
                 self.look_at_lease();
+            }
+            Heard::Event(ledger::Event::Stop(stop)) => {
+                if stop.journal == *self.parts.keeper.journal() {
+                    self.parts.supervisor.stop(&stop.attempt);
+                }
+                self.ask(ledger::Event::Stop(stop));
             }
             Heard::Event(event) => self.ask(event),
             Heard::Malformed(holding, rejection) => {

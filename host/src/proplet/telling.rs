@@ -36,8 +36,13 @@ impl Proplet {
                 tracing::info!(%task, attempt, ?reason, detail = rejection.message, "rejected");
                 self.parts.metrics.rejected(reason);
             }
-            _ if !self.connected => return,
+            Stage::Finished {
+                outcome: Outcome::Completed { .. },
+            } => self.parts.gate.completed(&holding.attempt),
             _ => {}
+        }
+        if !self.connected && !matches!(stage, Stage::Rejected { .. }) {
+            return;
         }
         let report = self.parts.voice.report(holding, stage);
         if self.parts.publisher.try_publish(report) != Ok(true) {

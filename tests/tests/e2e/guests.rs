@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use propeller_tests::guests::Guest;
 
 use crate::cli::{program, serve};
+use crate::proplet::services;
 use crate::{grants, host, runs};
 
 /// The test that shows what the guest is for.
@@ -31,6 +32,7 @@ fn test_of(guest: Guest) -> &'static str {
         Guest::HttpFail => name(serve::http_fail_ends_one_request_and_no_other),
         Guest::HttpHello => name(serve::http_hello_is_served_by_a_fresh_instance_each_time),
         Guest::HttpHello03 => name(serve::http_hello_03_is_served),
+        Guest::HttpHold => name(services::http_hold_shares_the_memory_of_its_service),
         Guest::Keep => name(grants::keyvalue::keep_keeps_values_of_its_own_buckets),
         Guest::Lookup => name(grants::sockets::lookup_asks_for_granted_names_only),
         Guest::Panic => name(program::panic_shows_its_functions),

@@ -1,7 +1,7 @@
 //! Buckets of `wasi:keyvalue`, on disk.
 //!
 //! A bucket belongs to a task (by its uid: all attempts at it on this proplet) or to a namespace (every task in it on this proplet). What was
-//! written is on disk when the guest goes on. A bucket lasts until the file is removed, or [`KeyValue::forget`] is told that its task is gone.
+//! written is on disk when the guest goes on. A bucket lasts until the file is removed, or [`KeyValue::forget`] is told that its task has ended or is gone.
 //!
 //! The only place that knows the database, redb. Never here: a guest, or a decision about who may open what.
 
@@ -16,7 +16,7 @@ use std::{
 };
 
 use propeller_api::BucketScope;
-use redb::{Builder, Database, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, TableDefinition};
 
 pub use bucket::Bucket;
 #[cfg(test)]
@@ -89,6 +89,9 @@ impl KeyValue {
             return Ok(());
         }
         self.with("change", |database| {
+            if !has_any(database, uid)? {
+                return Ok(());
+            }
             let write = database.begin_write()?;
             {
                 let mut values = write.open_table(VALUES)?;
@@ -154,6 +157,16 @@ impl KeyValue {
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Database>>> {
         self.0.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether there is a bucket of that task. Most tasks have none, and then nothing has to wait for the disk.
+fn has_any(database: &Database, uid: &str) -> Result<bool, redb::Error> {
+    let sizes = database.begin_read()?.open_table(SIZES)?;
+    let first = sizes.range((TASK, uid, "")..)?.next().transpose()?;
+    Ok(first.is_some_and(|(key, _)| {
+        let (scope, owner, _) = key.value();
+        (scope, owner) == (TASK, uid)
+    }))
 }
 
 /// Both tables are there afterwards, so that whoever reads needn't ask.

@@ -22,7 +22,7 @@ pub use service::{Served, Service, ServiceEvent, ServiceLimits};
 
 use processor::ProcessorTime;
 
-use super::{InvokeError, Prepared, Sandbox, state::State};
+use super::{InvokeError, Prepared, Sandbox, memory::MemoryBound, state::State};
 
 /// How a run ended, and what it used.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,7 @@ pub struct Figures {
     pub wall: Duration,
     /// How long a processor worked for it. Exact to a few milliseconds.
     pub cpu: Duration,
-    /// Most bytes that its memories and tables held together. Of a service, in any one instance.
+    /// Most bytes that its memories and tables held together. Of a service, those of all its instances at one time, and its connections.
     pub peak_memory: u64,
     /// Bytes that it was given: arguments, input, what it received over HTTP and from key-value buckets.
     pub bytes_in: u64,
@@ -58,10 +58,15 @@ struct Life {
 impl Life {
     /// A fresh store. Programs see `argv`; for anything else it's empty.
     fn begin(prepared: &Prepared, sandbox: &Sandbox, argv: &[String]) -> Self {
+        Self::within(MemoryBound::new(sandbox.limits.memory), prepared, sandbox, argv)
+    }
+
+    /// With a bound on its memory that isn't its alone.
+    fn within(memory: MemoryBound, prepared: &Prepared, sandbox: &Sandbox, argv: &[String]) -> Self {
         Self {
             begun: Instant::now(),
             processor: ProcessorTime::default(),
-            store: State::store(prepared.pre().engine(), sandbox, argv),
+            store: State::store(prepared.pre().engine(), sandbox, argv, memory),
         }
     }
 

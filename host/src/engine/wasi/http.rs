@@ -11,8 +11,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, p2, p3}
 use super::exchange::{CONNECTION_BYTES, CONNECTIONS, Exchange, from_hyper};
 use crate::engine::{Granted, grants::Capabilities, memory::Account, traffic::Traffic};
 
-/// What a guest may write to a body at once, and so what waits in one.
-const CHUNK: usize = 64 << 10;
+/// What a guest may write to a body at once. Two of these may wait in a body of 0.2, one in a body of 0.3.
+const CHUNK: usize = 32 << 10;
 
 /// What sends a run's requests.
 pub(in crate::engine) struct Outgoing {

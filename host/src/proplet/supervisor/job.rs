@@ -94,12 +94,12 @@ impl Job {
             metrics,
             ..
         } = &*self.workshop;
-        let reference: Reference = self.start.image.parse()?;
         let digest = &self.start.component;
         if let Some(prepared) = engine.warm(digest).await {
             metrics.prepared(Source::Warm);
             return Ok(prepared);
         }
+        let reference = self.reference().await?;
         let (unwatched, begin) = (Progress::none(), Instant::now());
         let artifact = artifacts.fetch_digest(&reference, digest, &unwatched);
         let artifact = artifact.instrument(telemetry::step("fetch")).await?;
@@ -110,6 +110,13 @@ impl Job {
         metrics.compiled(begin.elapsed());
         metrics.prepared(Source::Cold);
         Ok(prepared)
+    }
+
+    /// Where to fetch from. Not on this thread: the first reference that a process reads makes a large automaton, and meanwhile a stop
+    /// wouldn't be seen.
+    async fn reference(&self) -> Result<Reference, RunError> {
+        let image = self.start.image.clone();
+        Ok(tokio::task::spawn_blocking(move || image.parse()).await??)
     }
 
     /// What was allowed when the start came in, opened now: a start that waits holds no directories open.

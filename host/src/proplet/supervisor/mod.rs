@@ -11,6 +11,8 @@
 
 mod job;
 mod service;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::{collections::HashMap, sync::Arc};
@@ -140,6 +142,13 @@ impl Supervisor {
     /// Ends every attempt that runs only with a lease.
     pub fn revoke_leased(&mut self) {
         self.end(Why::Unheard, |running| running.needs_lease);
+    }
+
+    /// Ends the attempts that run of that task, up to that one, at once. To end what runs is no decision that has to be durable, so a stop
+    /// doesn't wait for the journal, whose disk may be slow. What waits for room is left to who decides: it may run by now.
+    pub fn stop(&mut self, last: &AttemptRef) {
+        let is_meant = |attempt: &AttemptRef| attempt.task.uid == last.task.uid && attempt.attempt <= last.attempt;
+        self.end(Why::Cancelled, |running| is_meant(&running.attempt));
     }
 
     /// Ends every service, because the proplet ends: a service has no end of its own to wait for.

@@ -1,9 +1,10 @@
 //! Outgoing HTTP.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use axum::Router;
+use http::{StatusCode, header};
 use propeller_api::Grants;
 use propeller_host::engine::{InvokeError, Trust};
 use propeller_tests::PATIENCE;
@@ -98,6 +99,36 @@ async fn a_name_is_resolved_once_for_a_request() -> Result<()> {
         !matches!(&result, Ok(returned) if returned.json() == Some(&json!("hello"))),
         "it reached loopback"
     );
+    Ok(())
+}
+
+/// Where a redirect leads is for the guest to ask, and then it's a request of its own.
+#[tokio::test]
+async fn the_host_follows_no_redirect() -> Result<()> {
+    let fetch = Guest::load("fetch").await?;
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await?;
+    let target = format!("http://{}/", elsewhere.local_addr()?);
+    for status in [301, 302, 303, 307, 308] {
+        let status = StatusCode::from_u16(status)?;
+        let answer = (status, [(header::LOCATION, target.clone())], "it is elsewhere");
+        let host = serve(Router::new().fallback(async move || answer)).await?.to_string();
+        let answer = post(&fetch, std::slice::from_ref(&host), &host, "hello").await?;
+        assert_eq!(answer, Ok(json!("it is elsewhere")), "{status}");
+    }
+    // A std listener says at once whether anybody came.
+    let nobody = elsewhere.into_std()?.accept().map_err(|error| error.kind());
+    assert_eq!(nobody.err(), Some(ErrorKind::WouldBlock), "somebody came");
+    Ok(())
+}
+
+/// Toolchains import what a program doesn't use.
+#[tokio::test]
+async fn an_import_needs_no_grant_until_it_is_used() -> Result<()> {
+    let fetch = Guest::load("fetch").await?;
+    let mut imports = fetch.prepared.contract().import_names();
+    assert!(imports.any(|name| name.starts_with("wasi:http/outgoing-handler@0.2.")));
+    let nothing = Grants::default();
+    assert_eq!(fetch.call("shout", json!(["hello"]), &nothing).await?, json!("HELLO"));
     Ok(())
 }
 

@@ -25,6 +25,9 @@ use propeller_tests::{PATIENCE, cargo, scratch};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+/// Bytes that a guest may have, unless a test says otherwise.
+const MEMORY: u64 = 16 << 20;
+
 #[tokio::test]
 pub(crate) async fn env_is_what_was_granted() -> Result<()> {
     let env = Guest::load("env").await?;
@@ -291,7 +294,7 @@ fn invocation(function: &str, args: Value, grants: Granted) -> Result<Invocation
         args,
         sandbox: Sandbox {
             limits: Limits {
-                memory: 16 << 20,
+                memory: MEMORY,
                 deadline: PATIENCE,
                 result: Limits::DEFAULT_RESULT_BYTES,
             },

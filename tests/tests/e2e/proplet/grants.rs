@@ -1,10 +1,11 @@
 //! What a task asks and the proplet's policy refuses.
 
 use anyhow::{Result, ensure};
-use propeller_protocol::{Channel, Outcome, Refusal, Stage, requires};
+use propeller_protocol::{Ack, Channel, Outcome, Refusal, Stage, Start, Verdict, requires};
+use propeller_tests::{PATIENCE, wait_for};
 use serde_json::json;
 
-use super::site::{READY, Site};
+use super::site::{READY, Site, ack};
 
 #[tokio::test]
 async fn a_grant_that_the_policy_refuses_rejects_the_start_and_stays_refused() -> Result<()> {
@@ -46,10 +47,72 @@ async fn a_grant_that_the_policy_refuses_rejects_the_start_and_stays_refused() -
         ensure!(reports.len() > known, "{reports:?}");
         Ok(reports)
     };
-    let reports = propeller_tests::wait_for("an answer", propeller_tests::PATIENCE, again).await?;
+    let reports = wait_for("an answer", PATIENCE, again).await?;
     ensure!(
         reports.iter().all(|stage| matches!(stage, Stage::Rejected { .. })),
         "{reports:?}"
     );
     Ok(())
+}
+
+/// What a task keeps is for its attempts, so it stays until there can be no other one.
+#[tokio::test]
+async fn a_bucket_goes_with_its_task() -> Result<()> {
+    let site = Site::new().await?;
+    let config = site.proplet(&[]).await?;
+    let config = config.file("proplet.toml", "[policy]\nkeyvalue = true\n")?;
+    let _proplet = site
+        .proplet(&[])
+        .await?
+        .arg("--config")
+        .arg(config)
+        .start(READY)
+        .await?;
+    let keep = site.push("keep").await?;
+    let mut first = site.call("counter", &keep, "count", json!(["own"])).await?;
+    first.requires = vec![requires::GRANTS.to_owned()];
+    first.grants = Some(serde_json::from_value(
+        json!({"keyvalue": [{"bucket": "own", "scope": "Task"}]}),
+    )?);
+    let mut attempt = 0;
+    // One more attempt, and what becomes of its outcome.
+    let mut next = async |bucket: &str, verdict: Verdict| -> Result<Outcome> {
+        attempt += 1;
+        let mut start = first.clone();
+        start.attempt.attempt = attempt;
+        if let propeller_api::Work::Call(call) = &mut start.work {
+            call.args = json!([bucket]);
+        }
+        run(&site, &start, verdict).await
+    };
+    let counted = |outcome: Outcome, expected: u32| {
+        ensure!(
+            matches!(&outcome, Outcome::Completed { results, .. } if *results == Some(json!(expected))),
+            "{expected}: {outcome:?}"
+        );
+        Ok(())
+    };
+    counted(next("own", Verdict::Superseded).await?, 1)?;
+    counted(next("own", Verdict::Superseded).await?, 2)?;
+    let failed = next("other", Verdict::Recorded).await?;
+    ensure!(matches!(failed, Outcome::Failed { .. }), "{failed:?}");
+    counted(next("own", Verdict::Recorded).await?, 3)?;
+    // The proplet's loop doesn't wait for the disk.
+    wait_for("an empty bucket, as the task has completed", PATIENCE, async || {
+        counted(next("own", Verdict::Superseded).await?, 1)
+    })
+    .await?;
+    next("other", Verdict::Discarded).await?;
+    wait_for("an empty bucket, as the task is gone", PATIENCE, async || {
+        counted(next("own", Verdict::Superseded).await?, 1)
+    })
+    .await
+}
+
+async fn run(site: &Site, start: &Start, verdict: Verdict) -> Result<Outcome> {
+    site.say(Channel::Start, start).await?;
+    let outcome = site.wait_for_outcome(start).await?;
+    let ack = Ack { verdict, ..ack(start) };
+    site.say(Channel::Ack, &ack).await?;
+    Ok(outcome)
 }

@@ -7,7 +7,7 @@ mod grants;
 mod pressure;
 mod programs;
 mod queue;
-mod services;
+pub(crate) mod services;
 mod site;
 mod stops;
 mod traces;

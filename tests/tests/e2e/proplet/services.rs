@@ -1,12 +1,17 @@
 //! HTTP services: told where they listen, up until they are stopped.
 
 use anyhow::{Context, Result, bail, ensure};
-use propeller_api::{Service, Work};
+use futures::future::try_join_all;
+use propeller_api::{Memory, Service, Work};
 use propeller_artifact::Pushed;
-use propeller_protocol::{Channel, HeldState, Stage, Start, requires};
+use propeller_protocol::{Channel, HeldState, Outcome, Stage, Start, requires};
 use propeller_tests::{PATIENCE, wait_for};
 use rustix::process::Signal;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 use super::{
     endpoints::get,
@@ -105,4 +110,59 @@ async fn what_is_no_service_fails_and_a_taken_port_does_too() -> Result<()> {
     site.say(Channel::Start, &start).await?;
     assert_eq!(site.wait_for_failure(&start).await?.reason, "ListenFailed");
     Ok(())
+}
+
+/// Requests that are under way at the same moment have the service's memory together, and who finds none left is told to come again.
+#[tokio::test]
+pub(crate) async fn http_hold_shares_the_memory_of_its_service() -> Result<()> {
+    let site = Site::new().await?;
+    let _proplet = site.start(&[]).await?;
+    let mut start = service(&site, "hold", &site.push("http-hold").await?).await?;
+    start.limits.memory = Some(Memory::from_bytes(MEMORY));
+    site.say(Channel::Start, &start).await?;
+    let at = address(&site, &start).await?;
+
+    // All at once they want half as much again as there is.
+    let (status, _) = hold(&at, 100).await?;
+    ensure!(status == 500, "{status} for more than there is for all");
+    let requests = try_join_all((0..12).map(|_| hold(&at, 8))).await?;
+    let count = |wanted: u16| requests.iter().filter(|(status, _)| *status == wanted).count();
+    let (held, refused) = (count(200), count(503));
+    ensure!((4..8).contains(&held), "{held} of them hold 8 MiB");
+    ensure!(held + refused == 12, "{refused} were refused");
+
+    drop(requests);
+    wait_for("memory that was given back", PATIENCE, async || {
+        let again = try_join_all((0..4).map(|_| hold(&at, 8))).await?;
+        ensure!(again.iter().all(|(status, _)| *status == 200), "not yet");
+        Ok(())
+    })
+    .await?;
+    site.say(Channel::Stop, &stop(&start)).await?;
+    match site.wait_for_outcome(&start).await? {
+        Outcome::Failed { usage, .. } => {
+            let peak = usage.peak_memory_bytes;
+            ensure!((MEMORY / 2..=MEMORY).contains(&peak), "{peak} bytes at its peak");
+            Ok(())
+        }
+        other => bail!("{other:?}"),
+    }
+}
+
+/// For the service that holds.
+const MEMORY: u64 = 64 << 20;
+
+/// Asks it to hold so many MiB: the status, and the connection, with which it ends.
+async fn hold(at: &str, mebibytes: u32) -> Result<(u16, TcpStream)> {
+    let mut stream = TcpStream::connect(at).await?;
+    let head = format!("POST /{mebibytes} HTTP/1.1\r\nHost: lab.example\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let mut answer = vec![0; "HTTP/1.1 200".len()];
+    timeout(PATIENCE, stream.read_exact(&mut answer)).await??;
+    let status = String::from_utf8(answer)?
+        .rsplit(' ')
+        .next()
+        .context("no status")?
+        .parse()?;
+    Ok((status, stream))
 }

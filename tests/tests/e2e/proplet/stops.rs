@@ -6,15 +6,15 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use propeller_protocol::{Channel, HeldState, Outcome, Stage, Start};
+use propeller_protocol::{Channel, HeldState, Outcome, Stage, Start, requires};
 use propeller_tests::{PATIENCE, Service, wait_for};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 
-use super::site::{Site, ack, stop};
+use super::site::{READY, Site, ack, stop};
 
-/// A stop takes a second at most. The rest is for a machine that is busy with other tests, its disk above all.
-const PROMPTLY: Duration = Duration::from_secs(2);
+/// From the stop to the end's report, through the broker both times.
+const PROMPTLY: Duration = Duration::from_secs(1);
 
 /// Stops what runs, and checks that it ends at once and that another one gets its room.
 async fn check(site: &Site, start: &Start) -> Result<()> {
@@ -83,6 +83,36 @@ async fn a_stop_ends_a_download() -> Result<()> {
     begin(&site, &start).await?;
     let _connection = registry.accept().await?;
     check(&site, &start).await
+}
+
+#[tokio::test]
+async fn a_stop_ends_a_request_that_is_never_answered() -> Result<()> {
+    let site = Site::new().await?;
+    let config = site.proplet(&[]).await?;
+    let config = config.file("proplet.toml", "[policy]\nhttp = \"any\"\n")?;
+    let proplet = site.proplet(&["--capacity-tasks", "1"]).await?;
+    let _proplet = proplet.arg("--config").arg(config).start(READY).await?;
+    let silent = TcpListener::bind("127.0.0.1:0").await?;
+    let address = silent.local_addr()?.to_string();
+    let args = json!(["http", address, "/", "hello"]);
+    let mut start = site.call("asks", &site.push("fetch").await?, "post", args).await?;
+    start.requires = vec![requires::GRANTS.to_owned()];
+    start.grants = Some(serde_json::from_value(json!({"http": [address]}))?);
+    begin(&site, &start).await?;
+    let (mut connection, _) = silent.accept().await?;
+    let mut request = Vec::new();
+    while !request.ends_with(b"hello\r\n0\r\n\r\n") {
+        ensure!(connection.read_buf(&mut request).await? > 0, "{request:?}");
+    }
+    let begun = Instant::now();
+    let closed = tokio::spawn(async move {
+        connection.read_to_end(&mut request).await?;
+        anyhow::Ok(begun.elapsed())
+    });
+    check(&site, &start).await?;
+    let took = timeout(PATIENCE, closed).await???;
+    ensure!(took < PROMPTLY, "the connection was closed after {took:?}");
+    Ok(())
 }
 
 #[tokio::test]

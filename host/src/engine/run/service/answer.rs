@@ -83,7 +83,7 @@ async fn respond(shared: &Arc<Shared>, request: Request<WasiBody>) -> Result<Res
 async fn status_of(maker: Maker) -> StatusCode {
     match maker.task.await {
         Ok(Err(InvokeError::DeadlineExceeded { .. })) => StatusCode::GATEWAY_TIMEOUT,
-        Ok(Err(InvokeError::Cancelled)) => StatusCode::SERVICE_UNAVAILABLE,
+        Ok(Err(InvokeError::Cancelled | InvokeError::Crowded { .. })) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

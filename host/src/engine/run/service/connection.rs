@@ -11,7 +11,7 @@ use super::{Shared, answer::answer, stall::Stalling};
 /// Header lines of one request.
 const HEADERS: usize = 128;
 /// What hyper needs at least.
-const LEAST_HEAD: usize = 8 << 10;
+pub(super) const LEAST_HEAD: usize = 8 << 10;
 
 /// Serves it until the client ends it, or is too slow; and in a drain until the request that is under way has its response.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {

@@ -24,16 +24,21 @@ use wasmtime_wasi_http::{
 };
 
 use super::{Life, Shared};
-use crate::engine::{InvokeError, state::State};
+use crate::engine::{InvokeError, memory::MemoryBound, state::State};
 
 /// Where the response goes, as soon as the guest has made its head. Its body follows while the instance lives.
 pub(super) type Reply = oneshot::Sender<wasmtime::Result<http::Response<WasiBody>>>;
 
-/// Makes an instance and drops it: what can't be made for nobody can't be made for a request.
-pub(super) async fn probe(shared: &Shared) -> Result<(), InvokeError> {
-    let mut life = Life::begin(&shared.prepared, &shared.sandbox, &[]);
-    let made = life.end(&shared.sandbox, |store| instantiate(shared, store));
-    made.await.map(drop)
+/// Makes an instance and drops it: what can't be made for nobody can't be made for a request. Returns the bytes that it began with.
+pub(super) async fn probe(shared: &Shared) -> Result<u64, InvokeError> {
+    let mut life = begin(shared);
+    let made = life.end(&shared.sandbox, |store| instantiate(shared, store)).await;
+    made.map(|_| life.store.data().memory.peak())
+}
+
+fn begin(shared: &Shared) -> Life {
+    let memory = MemoryBound::of_request(&shared.memory, shared.limits.requests);
+    Life::within(memory, &shared.prepared, &shared.sandbox, &[])
 }
 
 /// Answers one request, and gives the turn back when the instance has ended.
@@ -45,7 +50,7 @@ pub(super) async fn serve(
     failed: Arc<AtomicBool>,
 ) -> Result<(), InvokeError> {
     shared.requests.fetch_add(1, Relaxed);
-    let mut life = Life::begin(&shared.prepared, &shared.sandbox, &[]);
+    let mut life = begin(&shared);
     let lived = life.end(&shared.sandbox, |store| live(&shared, store, request, reply));
     let result = lived.await;
     failed.store(result.is_err(), Release);

@@ -10,6 +10,9 @@
 //! one request only. Everything runs on the engine's threads: a handler that spins gives way every few milliseconds, to other
 //! requests too.
 //!
+//! All instances and connections of a service share one bound on memory, so that it takes no more than was set aside for it. A service has
+//! fewer turns where its instances are large: a request that waits is better off than one whose instance finds nothing left.
+//!
 //! A service fails as a whole if an instance can't even be made when it begins, or if its listener dies. Whoever runs it may start
 //! it again, later and later. Requests that trap are not such a reason, however many: else anybody who knows one could take the
 //! service from everybody.
@@ -35,12 +38,21 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Figures, Life, Outcome};
-use crate::engine::{InvokeError, Prepared, Sandbox, traffic::Traffic};
+use crate::engine::{
+    InvokeError, Prepared, Sandbox,
+    memory::{Account, Reservation},
+    traffic::Traffic,
+};
 
 /// After the operating system refused a connection, mostly because the process has too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// In a row; then the listener is taken for dead.
 const ACCEPT_FAILURES: u32 = 100;
+
+/// What an instance may need at least, as a multiple of what it begins with: guests allocate before they do anything.
+const GROWTH: u64 = 2;
+/// Of a service's memory, what its connections may take is one part in so many.
+const FOR_CONNECTIONS: usize = 8;
 
 /// A service to run.
 #[derive(Debug)]
@@ -49,7 +61,7 @@ pub struct Service {
     pub listener: TcpListener,
     /// What clients may use.
     pub limits: ServiceLimits,
-    /// The walls around it. The deadline is that of the whole service; memory is that of each instance. Cancelling begins the drain.
+    /// The walls around it. The deadline is that of the whole service, and so is the memory. Cancelling begins the drain.
     pub sandbox: Sandbox,
     /// Is told what happens while it serves. What there's no room for isn't told; [`Served`] counts all of it.
     pub events: mpsc::Sender<ServiceEvent>,
@@ -114,6 +126,8 @@ struct Shared {
     limits: ServiceLimits,
     /// The walls of each instance: its deadline is the request's, and cancelling it is the end of the drain.
     sandbox: Sandbox,
+    /// What all instances and connections hold.
+    memory: Account,
     turns: Arc<Semaphore>,
     events: mpsc::Sender<ServiceEvent>,
     tracker: TaskTracker,
@@ -159,7 +173,7 @@ async fn run(prepared: Prepared, service: Service) -> Outcome<Served> {
 /// Goes on until something is wrong.
 async fn listen(shared: &Arc<Shared>, listener: TcpListener) -> InvokeError {
     match instance::probe(shared).await {
-        Ok(()) => {}
+        Ok(bytes) => shared.make_room_for_each(bytes),
         Err(failure) => return failure,
     }
     match accept(shared, listener).await {
@@ -172,18 +186,19 @@ async fn accept(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<std::
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     shared.tell(ServiceEvent::Ready(listener.local_addr()?));
-    let connections = Arc::new(Semaphore::new(shared.limits.connections.get()));
+    let connections = Arc::new(Semaphore::new(shared.connections()));
     let mut failures = 0;
     loop {
         // Nobody closes the semaphore.
         let slot = connections.clone().acquire_owned().await.ok();
+        let buffers = shared.buffers().await;
         match listener.accept().await {
             Ok((stream, _)) => {
                 failures = 0;
                 let serving = connection::serve(shared.clone(), stream);
                 shared.tracker.spawn(async move {
                     serving.await;
-                    drop(slot);
+                    drop((slot, buffers));
                 });
             }
             Err(error) if failures == ACCEPT_FAILURES => return Err(error),
@@ -204,6 +219,7 @@ impl Shared {
             prepared,
             limits: service.limits,
             sandbox,
+            memory: Account::new(service.sandbox.limits.memory, None),
             turns: Arc::new(Semaphore::new(service.limits.requests.get())),
             events: service.events.clone(),
             tracker: TaskTracker::new(),
@@ -212,6 +228,36 @@ impl Shared {
             failed: AtomicU64::new(0),
             traffic: Traffic::default(),
             figures: Mutex::default(),
+        }
+    }
+
+    /// Takes turns away until instances of so many bytes, and what they need soon, can all be there at once.
+    fn make_room_for_each(&self, bytes: u64) {
+        let fits = self.sandbox.limits.memory / bytes.saturating_mul(GROWTH).max(1);
+        let fits = usize::try_from(fits).unwrap_or(usize::MAX).max(1);
+        self.turns
+            .forget_permits(self.limits.requests.get().saturating_sub(fits));
+    }
+
+    /// How many there can be at a time.
+    fn connections(&self) -> usize {
+        let memory = usize::try_from(self.sandbox.limits.memory).unwrap_or(usize::MAX);
+        let fits = memory / FOR_CONNECTIONS / self.connection_bytes();
+        fits.clamp(1, self.limits.connections.get())
+    }
+
+    /// What hyper may hold of what was received, and of what is to be sent.
+    fn connection_bytes(&self) -> usize {
+        self.limits.head.max(connection::LEAST_HEAD).saturating_mul(2)
+    }
+
+    /// Memory for a connection. Where instances hold all of it, the next client waits until one of them has ended.
+    async fn buffers(&self) -> Reservation {
+        loop {
+            match self.memory.reserve(self.connection_bytes()) {
+                Some(buffers) => return buffers,
+                None => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
         }
     }
 
@@ -259,16 +305,16 @@ impl Shared {
             wall: begun.elapsed(),
             bytes_in: sum.bytes_in + bytes_in,
             bytes_out: sum.bytes_out + bytes_out,
+            peak_memory: self.memory.peak(),
             ..sum
         }
     }
 }
 
 impl Figures {
-    /// One more instance of a service.
+    /// One more instance of a service, whose memory is counted elsewhere.
     fn add(&mut self, instance: &Self) {
         self.cpu += instance.cpu;
-        self.peak_memory = self.peak_memory.max(instance.peak_memory);
         self.bytes_in += instance.bytes_in;
         self.bytes_out += instance.bytes_out;
     }
