@@ -1,13 +1,14 @@
 //! The ledger with the records that it owes the disk: what happens between a decision and its being durable.
 //!
 //! ```text
-//!  requests ──► decide, apply ──► answers, held back ──► one commit for all that waited ──► answers
-//!                                                          └── fails ──► what was accepted is refused instead
+//!  requests ──► decide, apply ──┬─► outcomes, at once
+//!                               └─► other answers, held back ──► one commit for all that waited ──► answers
+//!                                                                  └── fails ──► what was accepted is refused instead
 //! ```
 //!
 //! Steps are decided one after the other, each on a ledger that has taken in the records of those before, and what was waiting is made durable
-//! in one commit. So the disk's latency bounds how long a start takes, not how many there are. Nothing is told before the commit: who hears an
-//! answer can rely on it.
+//! in one commit. So the disk's latency bounds how long a start takes, not how many there are. Nothing but outcomes is told before the commit: who
+//! hears an answer can rely on it. An outcome is told at once, and forgotten only when it was acknowledged.
 //!
 //! The price is a ledger that is ahead of the disk while a commit is on its way. If that fails (a full disk), the starts that it would have
 //! accepted are refused instead, which none of their actions have contradicted yet. All else is true whether the disk has it or not:
@@ -40,6 +41,24 @@ pub enum Answer {
     Actions(Vec<Action>),
     /// What is held.
     Inventory(Inventory),
+}
+
+/// What was decided on several requests.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// These need no disk.
+    pub now: Vec<Answer>,
+    /// These hold once what is owed is durable: [`Desk::written`], or [`Desk::not_written`].
+    pub then: Vec<Answer>,
+}
+
+impl Answer {
+    /// Whether it may be acted on before the disk has it. That a run has ended is so: if the process ends before the disk knows, the run is reported as
+    /// interrupted, which nobody believes who was told its outcome. What goes on in its place comes after what was decided before.
+    fn is_true_anyway(&self) -> bool {
+        let is_end = |action: &Action| matches!(action, Action::Ended(..));
+        matches!(self, Self::Actions(actions) if actions.iter().all(is_end))
+    }
 }
 
 /// What is held at one moment.
@@ -89,9 +108,11 @@ impl Desk {
         &self.ledger
     }
 
-    /// Answers, in the order of the requests. The answers hold once what is owed is durable: [`Desk::written`], or [`Desk::not_written`].
-    pub fn decide(&mut self, requests: impl Iterator<Item = Request>) -> Vec<Answer> {
-        requests.map(|request| self.answer(request)).collect()
+    /// Answers the requests, each of both parts in their order.
+    pub fn decide(&mut self, requests: impl Iterator<Item = Request>) -> Answers {
+        let answers = requests.map(|request| self.answer(request));
+        let (now, then) = answers.partition(Answer::is_true_anyway);
+        Answers { now, then }
     }
 
     /// What the disk must take, all or none of it.

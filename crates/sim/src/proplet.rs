@@ -4,7 +4,7 @@ use std::{mem, time::Duration};
 
 use propeller_api::Work;
 use propeller_delivery::{
-    desk::{Answer, Desk, Inventory, Request},
+    desk::{Answer, Answers, Desk, Inventory, Request},
     ledger::{Action, Event, Holding, Key},
 };
 use propeller_protocol::{AttemptRef, Failure, LEASE, Lease, Outcome, Report, Stage, Start, Usage};
@@ -94,9 +94,11 @@ impl World {
             return;
         }
         let requests = mem::take(&mut process.pending);
-        let answers = process.desk.decide(requests.into_iter());
-        process.committing = Some(answers);
-        if process.desk.owed().is_empty() {
+        let Answers { now, then } = process.desk.decide(requests.into_iter());
+        process.committing = Some(then);
+        let is_durable = process.desk.owed().is_empty();
+        now.into_iter().for_each(|answer| self.answered(device, answer));
+        if is_durable {
             return self.tell(device);
         }
         let delay = if self.chance(5) {
@@ -131,13 +133,16 @@ impl World {
     fn tell(&mut self, device: usize) {
         let process = self.devices[device].process.as_mut();
         let answers = process.and_then(|process| process.committing.take());
-        for answer in answers.unwrap_or_default() {
-            match answer {
-                Answer::Actions(actions) => actions.into_iter().for_each(|action| self.act(device, action)),
-                Answer::Inventory(inventory) => self.heartbeat(device, inventory),
-            }
-        }
+        let answers = answers.unwrap_or_default();
+        answers.into_iter().for_each(|answer| self.answered(device, answer));
         self.work(device);
+    }
+
+    fn answered(&mut self, device: usize, answer: Answer) {
+        match answer {
+            Answer::Actions(actions) => actions.into_iter().for_each(|action| self.act(device, action)),
+            Answer::Inventory(inventory) => self.heartbeat(device, inventory),
+        }
     }
 
     fn act(&mut self, device: usize, action: Action) {

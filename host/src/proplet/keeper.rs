@@ -13,7 +13,7 @@ use std::{io, thread};
 
 pub use propeller_delivery::desk::{Answer, Inventory, Request};
 use propeller_delivery::{
-    desk::Desk,
+    desk::{Answers, Desk},
     ledger::{Event, Ledger, Record},
 };
 use propeller_protocol::JournalId;
@@ -114,16 +114,17 @@ impl<C: FnMut(&[Record]) -> Result<(), JournalError>> Thread<C> {
     fn work(mut self, mut inbox: mpsc::UnboundedReceiver<Request>, outbox: &mpsc::UnboundedSender<Answer>) {
         let mut requests = Vec::with_capacity(BATCH);
         while inbox.blocking_recv_many(&mut requests, BATCH) > 0 {
-            for answer in self.answer(requests.drain(..)) {
-                if outbox.send(answer).is_err() {
-                    return;
-                }
+            let Answers { now, then } = self.desk.decide(requests.drain(..));
+            let told = now.into_iter().try_for_each(|answer| outbox.send(answer));
+            let then = self.commit(then).into_iter().try_for_each(|answer| outbox.send(answer));
+            if told.and(then).is_err() {
+                return;
             }
         }
     }
 
-    fn answer(&mut self, requests: impl Iterator<Item = Request>) -> Vec<Answer> {
-        let mut answers = self.desk.decide(requests);
+    /// Makes durable what is owed, and returns what the answers are then.
+    fn commit(&mut self, mut answers: Vec<Answer>) -> Vec<Answer> {
         if !self.desk.owed().is_empty() {
             match (self.commit)(self.desk.owed()) {
                 Ok(()) => self.desk.written(),

@@ -92,6 +92,14 @@ fn ended(uid: &str) -> Request {
 }
 
 /// The answers in short.
+impl<C: FnMut(&[Record]) -> Result<(), JournalError>> Thread<C> {
+    fn answer(&mut self, requests: impl Iterator<Item = Request>) -> Vec<Answer> {
+        let Answers { mut now, then } = self.desk.decide(requests);
+        now.extend(self.commit(then));
+        now
+    }
+}
+
 fn told(answers: Vec<Answer>) -> Vec<String> {
     let action = |action: Action| match action {
         Action::Run(start) => format!("run {}", start.attempt.task.uid),
@@ -138,11 +146,11 @@ fn what_waits_is_committed_together_and_decided_in_order() {
     assert_eq!(
         told(answers),
         [
+            "finished a",
             "accepted a",
             "run a",
             "Busy b",
             "accepted a",
-            "finished a",
             "accepted c",
             "run c",
             "holds a c"
