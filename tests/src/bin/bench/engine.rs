@@ -246,12 +246,12 @@ pub fn invocation(function: &str, args: Value) -> Result<Invocation> {
                 deadline: Duration::from_secs(600),
                 result: Limits::DEFAULT_RESULT_BYTES,
             },
-            task: TaskContext {
+            task: Arc::new(TaskContext {
                 namespace: "default".to_owned(),
                 name: "bench".to_owned(),
                 uid: "0c7e-11".to_owned(),
                 attempt: 1,
-            },
+            }),
             grants: Granted::default(),
             stdio: Stdio::Discard,
             cancel: Default::default(),
