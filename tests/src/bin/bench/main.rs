@@ -6,6 +6,7 @@
 mod engine;
 mod floor;
 mod memory;
+mod process;
 mod table;
 
 use anyhow::Result;
@@ -29,7 +30,7 @@ struct Flags {
 
 #[derive(Subcommand)]
 enum What {
-    /// The engine: calls, compilations, memory.
+    /// The engine: calls, compilations, memory, and `propeller run` as a whole process.
     Engine,
     /// In a process of its own: how many bytes so many running tasks hold. `bench engine` starts these.
     #[command(hide = true)]
