@@ -23,6 +23,7 @@ test: setup programs languages ## Every test
 
 # In a release build: the figures of any other mean nothing.
 bench: setup guests ## What things cost, each beside its floor; BENCH="engine --output json" for programs
+	@scripts/wasmtime >/dev/null
 	$(CARGO) build --locked --release --bins
 	$(CARGO) run --locked --release --bin bench -- $(or $(BENCH),engine)
 

@@ -28,6 +28,15 @@ pub struct Component {
     pub contract: Contract,
 }
 
+/// A component's bytes, in which nobody has looked for its types yet: that takes longer than running it does, if it's large and compiled
+/// already.
+#[derive(Debug)]
+pub struct Unread {
+    pub origin: Origin,
+    pub bytes: Bytes,
+    pub digest: Digest,
+}
+
 /// Where a component came from.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -61,11 +70,38 @@ pub struct Access<'a> {
 impl Component {
     /// The component of a file.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes: Bytes = read_file(path)?.into();
-        Self::new(Origin::File { file: path.to_owned() }, bytes)
+        Unread::read(path)?.try_into()
     }
 
     /// The component of a file or, pulled if it isn't cached, of an artifact.
+    pub async fn load(source: &Source, access: &Access<'_>) -> Result<Self, Failure> {
+        Unread::load(source, access).await?.try_into()
+    }
+}
+
+impl TryFrom<Unread> for Component {
+    type Error = Failure;
+
+    fn try_from(unread: Unread) -> Result<Self, Failure> {
+        let contract = unread.contract()?;
+        let Unread { origin, bytes, digest } = unread;
+        Ok(Self {
+            origin,
+            bytes,
+            digest,
+            contract,
+        })
+    }
+}
+
+impl Unread {
+    /// The bytes of a file.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let bytes = read_file(path)?;
+        Ok(Self::new(Origin::File { file: path.to_owned() }, bytes.into()))
+    }
+
+    /// The bytes of a file or, pulled if it isn't cached, of an artifact.
     pub async fn load(source: &Source, access: &Access<'_>) -> Result<Self, Failure> {
         let reference = match source {
             Source::File(path) => return Self::read(path),
@@ -75,23 +111,21 @@ impl Component {
         let transfer = Transfer::new("pulling", access.bars);
         let artifact = client.pull(reference, &transfer.progress()).await?;
         let location = Location::new(reference.clone(), artifact.manifest);
-        Self::new(Origin::Registry(Box::new(location)), artifact.bytes)
+        Ok(Self::new(Origin::Registry(Box::new(location)), artifact.bytes))
     }
 
-    /// Reads the types. What a registry's client has verified is hashed once more: so digest and bytes can't disagree behind this.
-    pub fn new(origin: Origin, bytes: Bytes) -> Result<Self, Failure> {
-        match Contract::read(&bytes) {
-            Ok(contract) => Ok(Self {
-                origin,
-                digest: digest_of(&bytes),
-                bytes,
-                contract,
-            }),
-            Err(source) => Err(Failure::NotAComponent {
-                name: origin.to_string(),
-                source,
-            }),
-        }
+    /// What a registry's client has verified is hashed once more: so digest and bytes can't disagree behind this.
+    pub fn new(origin: Origin, bytes: Bytes) -> Self {
+        let digest = digest_of(&bytes);
+        Self { origin, bytes, digest }
+    }
+
+    /// The types that the bytes have.
+    pub fn contract(&self) -> Result<Contract, Failure> {
+        Contract::read(&self.bytes).map_err(|source| Failure::NotAComponent {
+            name: self.origin.to_string(),
+            source,
+        })
     }
 }
 

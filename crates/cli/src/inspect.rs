@@ -172,6 +172,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::component::Unread;
 
     const WAT: &str = r#"(component
         (import "wasi:clocks/monotonic-clock@0.2.0" (instance))
@@ -217,7 +218,8 @@ world root {
 ";
 
     fn inspected(origin: Origin) -> Inspected {
-        let component = Component::new(origin, wat::parse_str(WAT).unwrap().into()).unwrap();
+        let component = Unread::new(origin, wat::parse_str(WAT).unwrap().into());
+        let component = Component::try_from(component).unwrap();
         let task = Draft::new(&component, None).unwrap();
         Inspected::new(component, Some(task))
     }
@@ -303,11 +305,9 @@ world root {
 
     #[test]
     fn the_task_to_start_from_is_valid_and_calls_what_was_asked() {
-        let component = Component::new(
-            Origin::File { file: "a.wasm".into() },
-            wat::parse_str(WAT).unwrap().into(),
-        )
-        .unwrap();
+        let origin = Origin::File { file: "a.wasm".into() };
+        let component = Unread::new(origin, wat::parse_str(WAT).unwrap().into());
+        let component = Component::try_from(component).unwrap();
         let check = |function: Option<&str>, expected: Result<&str, &str>| {
             let function = function.map(|function| function.parse().unwrap());
             let draft = Draft::new(&component, function.as_ref()).map_err(|failure| failure.reason());
@@ -329,7 +329,8 @@ world root {
             };
             let wat = format!("(component {})", exports.iter().map(export).collect::<String>());
             let origin = Origin::File { file: "a.wasm".into() };
-            let component = Component::new(origin, wat::parse_str(wat).unwrap().into()).unwrap();
+            let component = Unread::new(origin, wat::parse_str(wat).unwrap().into());
+            let component = Component::try_from(component).unwrap();
             let draft = Draft::new(&component, None).unwrap();
             let task: Task = serde_saphyr::from_str(&draft.to_yaml()).unwrap();
             task.validate().unwrap();

@@ -24,6 +24,7 @@ mod progress;
 mod pull;
 mod push;
 mod run;
+mod runnable;
 mod serve;
 mod settings;
 mod source;

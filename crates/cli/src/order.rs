@@ -1,35 +1,16 @@
 //! What a command line and perhaps a Task ask for, before anything is fetched.
 
-use std::{
-    num::{NonZeroU32, NonZeroUsize},
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
 use propeller_api::{Grants, Memory, Task, Work};
-use propeller_host::engine::{
-    CacheConfig, CompileBounds, Compiler, Engine, EngineConfig, EngineError, Granted, KeyValue, Limits, Means, Policy,
-    Prepared, Sandbox, Stdio, TaskContext,
-};
+use propeller_host::engine::{Granted, KeyValue, Limits, Means, Policy, Sandbox, Stdio, TaskContext};
 
 use crate::{
-    args::Timeout,
-    component::{Access, Component, Origin},
-    failure::Failure,
-    grants::GrantArgs,
-    settings::Environment,
-    source::Source,
-    task,
+    args::Timeout, component::Origin, failure::Failure, grants::GrantArgs, settings::Environment, source::Source, task,
 };
 
 /// Room for a component from any toolchain, and little enough for any machine.
 const DEFAULT_MEMORY: Memory = Memory::from_bytes(256 << 20);
-
-/// Of compiled code that's kept between runs.
-const CODE_BYTES: u64 = 1 << 30;
-
-/// Composed components have one per part.
-const MEMORIES: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
 /// A person is there to press Ctrl-C.
 const NO_DEADLINE: Duration = Duration::MAX;
@@ -111,42 +92,11 @@ pub fn sandbox(
     Ok(Sandbox {
         limits,
         grants: Granted::check(grants, &Policy::anything(), &task, &means)?,
-        task,
+        task: task.into(),
         stdio,
         // Nobody cancels a call or a program: Ctrl-C drops the future, which ends it as well.
         cancel: Default::default(),
     })
-}
-
-/// Compiles it, or finds it compiled. At most `instances` of it live at the same time.
-pub async fn prepare(component: &Component, access: &Access<'_>, instances: NonZeroU32) -> Result<Prepared, Failure> {
-    // Every field is said: the default asks the operating system for processors, which takes longer than a call.
-    let config = EngineConfig {
-        // One instance is never in two places.
-        guest_threads: match instances {
-            NonZeroU32::MIN => NonZeroUsize::MIN,
-            _ => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-        },
-        // A component may have several memories, each of which takes the room of one.
-        instances: instances.saturating_mul(MEMORIES),
-        warm_components: NonZeroUsize::MIN,
-        warm_bytes: usize::MAX,
-        cache: access.environment.cache(access.args).map(|directory| CacheConfig {
-            directory: directory.join("code"),
-            max_bytes: CODE_BYTES,
-        }),
-        compiler: Compiler::this_program(CompileBounds::default()),
-    };
-    let engine = match Engine::new(config.clone()) {
-        Err(EngineError::Cache(error)) => {
-            tracing::warn!("compiled code isn't kept: {error}");
-            Engine::new(EngineConfig { cache: None, ..config })?
-        }
-        engine => engine?,
-    };
-    let prepared = engine.prepare(&component.digest, component.bytes.clone()).await?;
-    tracing::debug!(digest = %component.digest, "compiled");
-    Ok(prepared)
 }
 
 #[cfg(test)]

@@ -11,12 +11,13 @@ use serde_json::Value;
 use crate::{
     args::Run,
     call::{Call, Wanted},
-    component::{Access, Component},
+    component::Access,
     exit::{Exit, Ran},
     failure::{Failure, Known},
     figures::FiguresReport,
     order::{self, Order},
     output::Output,
+    runnable::Runnable,
 };
 
 /// How much later than the engine this process ends a program that doesn't end at its deadline: one whose output nobody reads holds a
@@ -48,12 +49,12 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
     let order = Order::new(&args.source, args.image.as_deref())?;
     let asked = Asked::new(args, order.work())?;
     let grants = order.grants(&args.grants)?;
-    let component = Component::load(&order.source, access).await?;
+    let component = Runnable::load(&order.source, access, NonZeroU32::MIN).await?;
     let (limits, task) = (
         order.limits(args.memory, args.timeout),
-        order.context(&component.origin),
+        order.context(component.origin()),
     );
-    match asked.of(&component.contract, known)? {
+    match asked.of(component.contract(), known)? {
         Work::Call(call) => {
             let sandbox = order::sandbox(limits, task, &grants, Stdio::Stderr, access.environment)?;
             let invocation = Invocation {
@@ -61,18 +62,15 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
                 args: call.args,
                 sandbox,
             };
-            let outcome = order::prepare(&component, access, NonZeroU32::MIN)
-                .await?
-                .invoke(invocation)
-                .await;
+            let outcome = component.prepare().await?.invoke(invocation).await;
             output.report(&Report::new(outcome, known)?)?;
             Ok(Exit::Done)
         }
         Work::Program(args) => {
             let sandbox = order::sandbox(limits, task, &grants, Stdio::Inherit, access.environment)?;
-            let name = component.origin.short_name();
+            let name = component.origin().short_name();
             let program = Program { name, args, sandbox };
-            let exit = main(program, &component, access, known).await?;
+            let exit = main(program, component, known).await?;
             if let Some(figures) = known.figures {
                 let exit_code = exit.code;
                 let figures = figures.into();
@@ -83,14 +81,9 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
     }
 }
 
-async fn main(
-    program: Program,
-    component: &Component,
-    access: &Access<'_>,
-    known: &mut Known,
-) -> Result<ProgramExit, Failure> {
+async fn main(program: Program, component: Runnable, known: &mut Known) -> Result<ProgramExit, Failure> {
     let deadline = program.sandbox.limits.deadline;
-    let prepared = order::prepare(component, access, NonZeroU32::MIN).await?;
+    let prepared = component.prepare().await?;
     let limit = deadline.saturating_add(GRACE);
     let outcome = tokio::time::timeout(limit, prepared.command(program)).await;
     let outcome = outcome.map_err(|_| InvokeError::DeadlineExceeded { deadline })?;

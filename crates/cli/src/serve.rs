@@ -16,9 +16,10 @@ use tokio::{
 
 use crate::{
     args::Serve,
-    component::{Access, Component},
+    component::Access,
     failure::Failure,
     order::{self, Order},
+    runnable::Runnable,
 };
 
 /// Where nobody says another.
@@ -39,26 +40,20 @@ pub async fn serve(args: &Serve, access: &Access<'_>) -> Result<(), Failure> {
         ..order.limits(args.memory, None)
     };
     let prepared = async {
-        let component = Component::load(&order.source, access).await?;
-        if component.contract.service().is_none() {
+        let component = Runnable::load(&order.source, access, args.max_requests).await?;
+        if component.contract().service().is_none() {
             return Err(InvokeError::NotAService.into());
         }
-        let prepared = order::prepare(&component, access, args.max_requests).await?;
-        Ok::<_, Failure>((component, prepared))
+        let task = order.context(component.origin());
+        Ok::<_, Failure>((task, component.prepare().await?))
     };
-    let (component, prepared) = tokio::select! {
+    let (task, prepared) = tokio::select! {
         prepared = prepared => prepared?,
         () = signals.next() => return Err(Failure::Interrupted),
     };
 
     let listener = TcpListener::bind(address).map_err(|source| Failure::Listen { address, source })?;
-    let sandbox = order::sandbox(
-        limits,
-        order.context(&component.origin),
-        &grants,
-        Stdio::Stderr,
-        access.environment,
-    )?;
+    let sandbox = order::sandbox(limits, task, &grants, Stdio::Stderr, access.environment)?;
     let cancel = sandbox.cancel.clone();
     let (sender, mut events) = mpsc::channel(64);
     let serving = prepared.serve(Service {

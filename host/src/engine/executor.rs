@@ -65,10 +65,15 @@ impl Executor {
         &self,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
-        if Handle::try_current().is_ok_and(|current| current.id() == self.handle.id()) {
+        if self.is_here() {
             return Ok(future.await);
         }
         AbortOnDropHandle::new(self.handle.spawn(future)).await
+    }
+
+    /// Whether the caller is on one of these threads.
+    pub(super) fn is_here(&self) -> bool {
+        Handle::try_current().is_ok_and(|current| current.id() == self.handle.id())
     }
 
     /// Where futures can be spawned.

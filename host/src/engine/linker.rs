@@ -3,6 +3,8 @@
 //!
 //! Offering an interface grants nothing: every function asks the store of its own run what is allowed there.
 
+use std::sync::Arc;
+
 use wasmtime::component::{HasSelf, Linker};
 
 use super::{EngineError, TaskContext, state::State, wasi};
@@ -30,10 +32,10 @@ fn fill(linker: &mut Linker<State>, concurrency: bool) -> wasmtime::Result<()> {
     wasi::add_lookup_to_linker(linker, concurrency)?;
     wasi::add_keyvalue_to_linker(linker)?;
     wasmtime_wasi_config::add_to_linker(linker, |state: &mut State| state.wasi.granted().config().into())?;
-    context::add_to_linker::<_, HasSelf<TaskContext>>(linker, |state: &mut State| &mut state.task)
+    context::add_to_linker::<_, HasSelf<Arc<TaskContext>>>(linker, |state: &mut State| &mut state.task)
 }
 
-impl context::Host for TaskContext {
+impl context::Host for Arc<TaskContext> {
     fn namespace(&mut self) -> String {
         self.namespace.clone()
     }

@@ -1,6 +1,6 @@
 //! What any run gets, whatever it runs: bounds, identity, grants, input and output, and how to end it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ pub struct Sandbox {
     /// What the run may use.
     pub limits: Limits,
     /// Which task the guest is told that it runs for.
-    pub task: TaskContext,
+    pub task: Arc<TaskContext>,
     /// What it may reach.
     pub grants: Granted,
     /// Where its standard input comes from, and its standard output and error go.

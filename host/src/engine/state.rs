@@ -1,5 +1,7 @@
 //! What one run owns: the data of its store. Nothing here is shared between runs.
 
+use std::sync::Arc;
+
 use wasmtime::{Store, component::ResourceTable};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
@@ -16,7 +18,7 @@ const HOST_CALL_BYTES: usize = 1 << 20;
 
 /// The host's side of one instance.
 pub(super) struct State {
-    pub(super) task: TaskContext,
+    pub(super) task: Arc<TaskContext>,
     pub(super) memory: MemoryBound,
     pub(super) traffic: Traffic,
     pub(super) wasi: Later,

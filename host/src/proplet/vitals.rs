@@ -152,12 +152,12 @@ async fn sing(engine: &Engine) -> Result<(), String> {
                 deadline: PATIENCE,
                 result: 64,
             },
-            task: TaskContext {
+            task: Arc::new(TaskContext {
                 namespace: name(),
                 name: name(),
                 uid: name(),
                 attempt: 1,
-            },
+            }),
             grants: Granted::default(),
             stdio: Stdio::Discard,
             cancel: CancellationToken::new(),

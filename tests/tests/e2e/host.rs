@@ -4,6 +4,7 @@ use std::{
     io::ErrorKind,
     net::TcpListener,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -249,12 +250,12 @@ pub(crate) fn sandbox() -> Sandbox {
             deadline: PATIENCE,
             result: Limits::DEFAULT_RESULT_BYTES,
         },
-        task: TaskContext {
+        task: Arc::new(TaskContext {
             namespace: "lab".to_owned(),
             name: "probe".to_owned(),
             uid: "0c7e-11".to_owned(),
             attempt: 3,
-        },
+        }),
         grants: Granted::default(),
         stdio: Stdio::Discard,
         cancel: CancellationToken::new(),

@@ -8,8 +8,8 @@
 //!             bytes ──► door ──► types ──► which engine ──► compile, in a child process
 //! ```
 //!
-//! All below the shelf is a *flight*: one piece of work that everyone who wants its digest waits for. It runs on threads of its own, so it makes
-//! progress whoever waits and whatever guests do; when the last of them goes away it's dropped, and what it started ends with it.
+//! All below the shelf is a *flight*: one piece of work that everyone who wants its digest waits for. What compiles runs on threads of its own, so it
+//! makes progress whoever waits and whatever guests do; when the last of them goes away it's dropped, and what it started ends with it.
 
 mod cache;
 mod child;
@@ -25,7 +25,11 @@ mod shelf;
 mod sweep;
 mod target;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
@@ -74,7 +78,8 @@ pub(super) enum Miss {
 pub(super) struct Foundry {
     works: Arc<Works>,
     shelf: Shelf,
-    executor: Executor,
+    /// For what compiles. Most processes find all their code on disk, so it's started when it's needed.
+    executor: OnceLock<Executor>,
 }
 
 /// What flights work with.
@@ -95,7 +100,7 @@ impl Foundry {
                 components: config.warm_components,
                 bytes: config.warm_bytes,
             }),
-            executor: Executor::for_code()?,
+            executor: OnceLock::new(),
             works: Arc::new(Works {
                 cache: config.cache.map(open).transpose()?,
                 engines,
@@ -107,10 +112,16 @@ impl Foundry {
 
     /// The component of this digest, made of `bytes` unless it's there already.
     pub(super) async fn prepare(&self, digest: &Digest, bytes: Bytes) -> Result<Arc<Code>, PrepareError> {
+        if let Some(Found::Ready(code)) = self.shelf.get(digest) {
+            return Ok(code);
+        }
+        let executor = self.executor()?;
         loop {
             let found = self.shelf.get_or_start(digest, || {
                 let (works, digest, bytes) = (self.works.clone(), digest.clone(), bytes.clone());
-                self.fly(async move { works.make(digest, bytes).await.map_err(Miss::Failed) })
+                fly(executor, async move {
+                    works.make(digest, bytes).await.map_err(Miss::Failed)
+                })
             });
             match self.land(digest, found).await {
                 Ok(code) => return Ok(code),
@@ -123,9 +134,11 @@ impl Foundry {
 
     /// The component of this digest if it's ready, being made so, or on disk.
     pub(super) async fn find(&self, digest: &Digest) -> Option<Arc<Code>> {
+        // A file is read and mapped: a thread of the caller's runtime is blocked by that, but not for long.
         let look = || {
             let (works, digest) = (self.works.clone(), digest.clone());
-            self.fly(async move { works.find(digest).await.ok_or(Miss::NotCached) })
+            let found = works.find(digest);
+            async move { found.await.ok_or(Miss::NotCached) }.boxed()
         };
         let found = match &self.works.cache {
             Some(_) => self.shelf.get_or_start(digest, look),
@@ -152,12 +165,21 @@ impl Foundry {
         }
     }
 
-    /// Work that ends when it's dropped.
-    fn fly(&self, work: impl Future<Output = Ready> + Send + 'static) -> BoxFuture<'static, Ready> {
-        let flight = AbortOnDropHandle::new(self.executor.handle().spawn(work));
-        let died = |error| Err(Miss::Failed(PrepareError::host(error)));
-        async move { flight.await.unwrap_or_else(died) }.boxed()
+    fn executor(&self) -> Result<&Executor, PrepareError> {
+        if let Some(executor) = self.executor.get() {
+            return Ok(executor);
+        }
+        let started = Executor::for_code().map_err(PrepareError::host)?;
+        // Somebody else may have been faster. Then that one is taken, and this one ends.
+        Ok(self.executor.get_or_init(|| started))
     }
+}
+
+/// Work that ends when it's dropped.
+fn fly(executor: &Executor, work: impl Future<Output = Ready> + Send + 'static) -> BoxFuture<'static, Ready> {
+    let flight = AbortOnDropHandle::new(executor.handle().spawn(work));
+    let died = |error| Err(Miss::Failed(PrepareError::host(error)));
+    async move { flight.await.unwrap_or_else(died) }.boxed()
 }
 
 impl Works {

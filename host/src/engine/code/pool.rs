@@ -18,6 +18,10 @@ const MEMORIES: u32 = 64;
 const TABLES: u32 = 256;
 const CORE_INSTANCES: u32 = 512;
 
+/// Stacks that there are at least where async guests run, which may have several each. Without concurrency it's one for each instance. Each takes a
+/// system call when the pool is made.
+const STACKS: u32 = 32;
+
 /// Bytes of the host's own memory for a component's instance: functions, globals and the like. Nothing else bounds them.
 const INSTANCE_BYTES: usize = 4 << 20;
 
@@ -49,7 +53,7 @@ pub(super) fn engine(concurrency: bool, instances: u32) -> wasmtime::Result<(Eng
     let mut refusal = None;
     for slots in attempts(instances, getrlimit(Resource::As).current) {
         let mut config = reserved.config();
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots, concurrency)));
         match Engine::new(&config) {
             Ok(engine) => {
                 report(slots, instances);
@@ -93,7 +97,7 @@ fn attempts(instances: u32, address_space: Option<u64>) -> impl Iterator<Item = 
     std::iter::successors(Some(most), |slots| Some(slots / 2)).take_while(move |slots| *slots >= least.max(1))
 }
 
-fn pool(instances: u32) -> PoolingAllocationConfig {
+fn pool(instances: u32, concurrency: bool) -> PoolingAllocationConfig {
     let times = |count: u32| instances.saturating_mul(count);
     let mut pool = PoolingAllocationConfig::new();
     // Most components have one memory, one table, and two to four core instances. Those with more take more slots.
@@ -101,8 +105,7 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .total_core_instances(times(8).max(CORE_INSTANCES))
         .total_memories(times(2).max(MEMORIES))
         .total_tables(times(4).max(TABLES))
-        // An async guest may have several stacks.
-        .total_stacks(times(2))
+        .total_stacks(if concurrency { times(2).max(STACKS) } else { instances })
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_memories_per_module(MEMORIES)

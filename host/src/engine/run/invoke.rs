@@ -45,14 +45,19 @@ impl Prepared {
     /// Call a function in an instance of its own, on the engine's threads. Dropping the future ends the call too. Who makes the same call many
     /// times passes it as an [`Arc`].
     pub async fn invoke(&self, invocation: impl Into<Arc<Invocation>>) -> Outcome<Returned> {
-        self.drive(run(self.clone(), invocation.into())).await
+        let invocation = invocation.into();
+        if self.engine().executor().is_here() {
+            return run(self, &invocation).await;
+        }
+        let prepared = self.clone();
+        self.drive(async move { run(&prepared, &invocation).await }).await
     }
 }
 
-async fn run(prepared: Prepared, invocation: Arc<Invocation>) -> Outcome<Returned> {
+async fn run(prepared: &Prepared, invocation: &Invocation) -> Outcome<Returned> {
     let sandbox = &invocation.sandbox;
-    let mut life = Life::begin(&prepared, sandbox, &[]);
-    let result = life.end(sandbox, |store| call(&prepared, store, &invocation)).await;
+    let mut life = Life::begin(prepared, sandbox, &[]);
+    let result = life.end(sandbox, |store| call(prepared, store, invocation)).await;
     life.outcome(result)
 }
 

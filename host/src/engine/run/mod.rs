@@ -10,6 +10,7 @@ mod service;
 
 use std::{
     future::Future,
+    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -83,13 +84,16 @@ impl Life {
             return Err(InvokeError::Cancelled);
         }
         let deadline = sandbox.limits.deadline;
-        let work = self.processor.measure(work(&mut self.store));
+        // Where it stays: passed on by value it would be copied, which for the future of a call is a matter of kilobytes.
+        let work = pin!(work(&mut self.store));
+        let work = self.processor.measure(work);
         // The guest first: one that ends at once has then neither set a timer nor waited for a cancel, which would cost as much as its call.
+        // They are in blocks of their own because already making them costs something.
         tokio::select! {
             biased;
             result = work => result,
-            () = sandbox.cancel.cancelled() => Err(InvokeError::Cancelled),
-            () = tokio::time::sleep(deadline) => Err(InvokeError::DeadlineExceeded { deadline }),
+            () = async { sandbox.cancel.cancelled().await } => Err(InvokeError::Cancelled),
+            () = async { tokio::time::sleep(deadline).await } => Err(InvokeError::DeadlineExceeded { deadline }),
         }
     }
 

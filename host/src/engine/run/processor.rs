@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -29,8 +29,7 @@ enum Begun {
 
 impl ProcessorTime {
     /// Polls the future to its end.
-    pub(in crate::engine) async fn measure<F: Future>(&mut self, future: F) -> F::Output {
-        let mut future = pin!(future);
+    pub(in crate::engine) async fn measure<F: Future>(&mut self, mut future: Pin<&mut F>) -> F::Output {
         poll_fn(|context| {
             let begun = if self.sum < LONG {
                 Begun::Wall(Instant::now())
@@ -61,7 +60,7 @@ fn thread_time() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{pin::pin, thread};
 
     use super::*;
 
@@ -78,7 +77,7 @@ mod tests {
             // The exact clock doesn't count this, although it happens inside a turn.
             thread::sleep(Duration::from_millis(100));
         };
-        time.measure(work).await;
+        time.measure(pin!(work)).await;
         let sum = time.sum().as_millis();
         assert!((30..100).contains(&sum), "{sum} ms");
     }

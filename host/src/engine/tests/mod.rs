@@ -10,6 +10,7 @@ mod room;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
     time::Duration,
 };
 
@@ -59,12 +60,12 @@ fn invocation(function: &str, args: Value) -> Invocation {
                 deadline: PATIENCE,
                 result: Limits::DEFAULT_RESULT_BYTES,
             },
-            task: TaskContext {
+            task: Arc::new(TaskContext {
                 namespace: "default".to_owned(),
                 name: "test".to_owned(),
                 uid: "b8e1".to_owned(),
                 attempt: 1,
-            },
+            }),
             grants: Granted::default(),
             stdio: Stdio::Discard,
             cancel: CancellationToken::new(),

@@ -186,7 +186,7 @@ impl Job {
                 deadline: self.deadline.map_or(Duration::MAX, left),
                 result: self.workshop.settings.max_result,
             },
-            task: gate::context(&self.start),
+            task: gate::context(&self.start).into(),
             grants,
             stdio,
             cancel: self.cancel.clone(),

@@ -24,7 +24,7 @@ use wasmtime::component::{Component, Val, types::ComponentItem};
 
 use crate::{
     floor::Floor,
-    memory,
+    memory, process,
     table::{Table, micros},
 };
 
@@ -34,29 +34,50 @@ const SPAN: Duration = Duration::from_millis(200);
 /// Calls between two looks at the clock.
 const BATCH: u32 = 256;
 
+/// Adds two numbers as well, and has and imports nothing else: neither memory nor table.
+const LEAST: &str = r#"(component
+    (core module $m (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+    (core instance $i (instantiate $m))
+    (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#;
+
 const INTERFACE: &str = "propeller:examples/math@1.0.0";
 
 pub async fn measure(table: &mut Table, rounds: usize) -> Result<()> {
+    // Missing it after a minute of measuring would be a pity.
+    let wasmtime = process::wasmtime()?;
     let addition = fs::read(cargo::guest("addition").await?)?;
-    for threads in [1, 2] {
-        calls(table, rounds, threads, &addition).await?;
+    for (what, component, interface) in [
+        ("addition", &addition, Some(INTERFACE)),
+        ("the least component", &wat::parse_str(LEAST)?, None),
+    ] {
+        for threads in [1, 2] {
+            calls(table, rounds, threads, what, component, interface).await?;
+        }
     }
     handed_over(table, rounds, &addition).await?;
     values(table, rounds, &addition).await?;
     for guest in ["addition", "typed"] {
         compilations(table, rounds, guest).await?;
     }
+    process::measure(table, rounds, wasmtime).await?;
     memory::measure(table).await
 }
 
 /// Instantiate, call, drop: through the host and without it, by futures that are where guests are.
-async fn calls(table: &mut Table, rounds: usize, threads: usize, component: &[u8]) -> Result<()> {
+async fn calls(
+    table: &mut Table,
+    rounds: usize,
+    threads: usize,
+    what: &str,
+    component: &[u8],
+    interface: Option<&str>,
+) -> Result<()> {
     let engine = Engine::new(EngineConfig {
         guest_threads: NonZeroUsize::new(threads).context("none")?,
         ..EngineConfig::default()
     })?;
     let prepared = engine.prepare(&digest_of(component), component.to_vec()).await?;
-    let floor = Floor::new(&prepared, INTERFACE, "add")?;
+    let floor = Floor::new(&prepared, interface, "add")?;
     let invocation = Arc::new(invocation("add", serde_json::json!([20, 22]))?);
     let (mut through, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -79,9 +100,10 @@ async fn calls(table: &mut Table, rounds: usize, threads: usize, component: &[u8
     }
     if threads == 1 {
         let time = |rates: &[f64]| rates.iter().map(|rate| 1e6 / rate).collect();
-        table.beside("instantiate, call, drop", "µs", time(&through), "Wasmtime", time(&bare));
+        let what = format!("instantiate, call, drop {what}");
+        table.beside(what, "µs", time(&through), "Wasmtime", time(&bare));
     }
-    let what = format!("instantiate, call, drop: {threads} thread(s)");
+    let what = format!("instantiate, call, drop {what}: {threads} thread(s)");
     table.beside(what, "/s", through, "Wasmtime", bare);
     Ok(())
 }
@@ -246,12 +268,12 @@ pub fn invocation(function: &str, args: Value) -> Result<Invocation> {
                 deadline: Duration::from_secs(600),
                 result: Limits::DEFAULT_RESULT_BYTES,
             },
-            task: TaskContext {
+            task: Arc::new(TaskContext {
                 namespace: "default".to_owned(),
                 name: "bench".to_owned(),
                 uid: "0c7e-11".to_owned(),
                 attempt: 1,
-            },
+            }),
             grants: Granted::default(),
             stdio: Stdio::Discard,
             cancel: Default::default(),

@@ -33,17 +33,18 @@ impl WasiView for Bare {
 }
 
 impl Floor {
-    pub fn new(prepared: &Prepared, interface: &str, function: &str) -> Result<Self> {
+    pub fn new(prepared: &Prepared, interface: Option<&str>, function: &str) -> Result<Self> {
         let component: &Component = prepared.component();
         let mut linker = Linker::new(component.engine());
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        let interface = component
-            .get_export_index(None, interface)
-            .context("no such interface")?;
+        let interface = match interface {
+            Some(name) => Some(component.get_export_index(None, name).context("no such interface")?),
+            None => None,
+        };
         Ok(Self {
             pre: linker.instantiate_pre(component)?,
             function: component
-                .get_export_index(Some(&interface), function)
+                .get_export_index(interface.as_ref(), function)
                 .context("no such function")?,
         })
     }

@@ -8,6 +8,7 @@ mod engine;
 mod floor;
 mod memory;
 mod operator;
+mod process;
 mod table;
 
 use anyhow::Result;
@@ -31,7 +32,7 @@ struct Flags {
 
 #[derive(Subcommand)]
 enum What {
-    /// The engine: calls, compilations, memory.
+    /// The engine: calls, compilations, memory, and `propeller run` as a whole process.
     Engine,
     /// From a start to its result, through a real broker and real proplets.
     Delivery,

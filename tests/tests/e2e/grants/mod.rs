@@ -298,7 +298,7 @@ fn invocation(function: &str, args: Value, grants: Granted) -> Result<Invocation
                 deadline: PATIENCE,
                 result: Limits::DEFAULT_RESULT_BYTES,
             },
-            task: task(),
+            task: task().into(),
             grants,
             stdio: Stdio::Discard,
             cancel: CancellationToken::new(),
