@@ -196,7 +196,7 @@ pub fn plan(view: View<'_>) -> Plan {
     }
     let mut draft = Draft::new(view);
     match (draft.status.phase, view.task.validate()) {
-        (phase, _) if phase.is_terminal() => bounds::keep(&mut draft),
+        (phase, _) if phase.is_terminal() => {}
         _ if settle::completed_after_all(&mut draft) => {}
         _ if view.task.spec.cancel => bounds::cancel(&mut draft),
         (Phase::Pending, Err(invalid)) => draft.fail(reason::INVALID_SPEC, &invalid.to_string()),
@@ -204,6 +204,10 @@ pub fn plan(view: View<'_>) -> Plan {
         _ => dispatched::plan(&mut draft),
     }
     settle::acknowledge(&mut draft);
+    // Also of what has just ended: nothing else may ever ask for another plan of it.
+    if draft.status.phase.is_terminal() {
+        bounds::keep(&mut draft);
+    }
     draft.finish()
 }
 
