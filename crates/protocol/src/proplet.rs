@@ -37,7 +37,10 @@ pub struct Alive {
 /// Whether a proplet is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "camelCase")]
-#[allow(clippy::large_enum_variant, reason = "nearly all of them are heartbeats, and none is kept")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are heartbeats, and none is kept"
+)]
 pub enum Presence {
     /// It is, and takes tasks up to its capacity.
     #[serde(rename_all = "camelCase")]
