@@ -1,6 +1,6 @@
 # The same verbs for people and for CI. On a fresh Debian machine, Rust (rustup) and Go are all that must be there: `setup` installs the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench sim fmt lint gen fuzz setup guest-target control-plane guests languages programs
+.PHONY: help demo test bench sim chaos fmt lint gen fuzz setup guest-target control-plane guests languages programs
 
 CARGO := cargo
 # Members that are built for wasm32-wasip2 only. `cargo guests` (.cargo/config.toml) selects them the same way.
@@ -30,6 +30,10 @@ bench: setup guests ## What things cost, each beside its floor; BENCH="engine --
 # Alone, since it needs next to nothing of the workspace.
 sim: ## Simulated worlds, with the promises of delivery checked in each; SIM="--worlds 1000", SIM="--seed 7"
 	$(CARGO) run --locked --release -p propeller-sim -- $(SIM)
+
+chaos: programs ## Real tasks while real servers are killed, frozen and cut off; CHAOS="--seed 7 --seconds 60"
+	@scripts/setup servers control_plane
+	$(CARGO) run --locked --bin chaos -- $(CHAOS)
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

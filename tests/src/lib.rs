@@ -4,6 +4,7 @@
 //!  test ──► Mosquitto, Registry ─────► Service ─┐
 //!       ──► Program (proplet, …) ────► Service ─┼──► Process: a program in the background, its log, its end
 //!       ──► ControlPlane ───── etcd, API server ─┘
+//!       ──► Proxy: a connection that can be cut
 //!       ──► Spy: sees and says anything over MQTT
 //!       ──► cargo: our programs and the guests, built once
 //!       ──► languages: the examples that are not Rust
@@ -25,6 +26,7 @@ pub mod mosquitto;
 mod port;
 mod process;
 mod program;
+mod proxy;
 pub mod registry;
 pub mod scratch;
 mod service;
@@ -37,6 +39,7 @@ pub use launch::Launch;
 pub use mosquitto::Mosquitto;
 pub use process::Process;
 pub use program::Program;
+pub use proxy::Proxy;
 pub use registry::Registry;
 pub use service::Service;
 pub use spy::Spy;

@@ -41,6 +41,18 @@ impl Process {
         self.child.id()
     }
 
+    /// Bytes of memory that it has at the moment (`VmRSS`).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next());
+        let kibibytes: u64 = kibibytes.with_context(|| format!("{} has ended", self.name))?.parse()?;
+        Ok(kibibytes << 10)
+    }
+
     /// All that it wrote so far, to standard output and standard error.
     pub fn log(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
@@ -98,6 +110,16 @@ impl Process {
         let child = &mut self.child;
         let status = wait_for("its end", limit, async || child.try_wait()?.context("it runs")).await?;
         self.stopped = true;
+        Ok(status)
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// When the operating system can't say.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        self.stopped |= status.is_some();
         Ok(status)
     }
 

@@ -148,6 +148,28 @@ impl Spy {
         self.send(topic, payload.into(), true).await
     }
 
+    /// Publishes all of these (QoS 1) as fast as the broker takes them, and waits until it has taken the last one.
+    ///
+    /// # Errors
+    /// When it doesn't answer for [`PATIENCE`].
+    pub async fn flood(&self, messages: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<()> {
+        let mut acks = self.acks.lock().await;
+        let mut unanswered = 0;
+        for (topic, payload) in messages {
+            self.client.publish(topic, QoS::AtLeastOnce, false, payload).await?;
+            unanswered += 1;
+            while acks.try_recv().is_ok() {
+                unanswered -= 1;
+            }
+        }
+        for _ in 0..unanswered {
+            let ack = tokio::time::timeout(PATIENCE, acks.recv()).await;
+            ack.context("nobody acknowledges a message")?
+                .context("the spy is gone")?;
+        }
+        Ok(())
+    }
+
     async fn send(&self, topic: &str, payload: Vec<u8>, retain: bool) -> Result<()> {
         // Held from here to the acknowledgement, so that the next one is ours.
         let mut acks = self.acks.lock().await;

@@ -1,5 +1,7 @@
 //! A whole Propeller: broker, registry, a namespace of the API server, an operator that works in it, and proplets.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result, bail, ensure};
 use kube::{
     Api,
@@ -81,11 +83,19 @@ impl World {
     /// # Errors
     /// When it doesn't build.
     pub async fn proplet(&self, id: &str) -> Result<Program> {
+        self.proplet_by(self.broker.addr(), id).await
+    }
+
+    /// The same, by way of a [`Proxy`](crate::Proxy) to the broker.
+    ///
+    /// # Errors
+    /// When it doesn't build.
+    pub async fn proplet_by(&self, broker: SocketAddr, id: &str) -> Result<Program> {
         let proplet = Program::new("proplet").await?;
         let state = proplet.folder().join("state");
         Ok(proplet
             .args(["--id", id, "--heartbeat-seconds", "1"])
-            .args(["--mqtt-broker", &format!("mqtt://{}", self.broker.addr())])
+            .args(["--mqtt-broker", &format!("mqtt://{broker}")])
             .arg("--state-dir")
             .arg(state))
     }

@@ -105,8 +105,13 @@ impl Operator {
         tracing::info!(controller = %leadership.controller(), "leading");
         self.health.set_leader(true);
         self.metrics.leader(true);
-        let ended = self.lead(&mut leadership, shutdown).await;
-        ended.and(leadership.release().await)
+        match self.lead(&mut leadership, shutdown).await {
+            Ok(()) => leadership.release().await,
+            Err(error) => {
+                leadership.leave();
+                Err(error)
+            }
+        }
     }
 
     async fn lead(&self, leadership: &mut Leadership, shutdown: CancellationToken) -> Result<()> {

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
@@ -109,6 +110,36 @@ impl ControlPlane {
             Some(servers) => servers.with_controller_manager().await,
             None => Ok(()),
         }
+    }
+
+    /// Kills the API server. What it was told is in etcd, which goes on.
+    ///
+    /// # Errors
+    /// When the cluster is the environment's.
+    pub async fn kill_api_server(&self) -> Result<()> {
+        self.servers()?.kill_apiserver().await
+    }
+
+    /// Starts a killed API server again, where it was.
+    ///
+    /// # Errors
+    /// When it doesn't get ready, or the cluster is the environment's.
+    pub async fn start_api_server_again(&self) -> Result<()> {
+        self.servers()?.start_apiserver_again().await
+    }
+
+    /// Sends a signal to the API server, such as the one that holds it up.
+    ///
+    /// # Errors
+    /// When it has ended, or the cluster is the environment's.
+    pub async fn signal_api_server(&self, signal: Signal) -> Result<()> {
+        self.servers()?.signal_apiserver(signal).await
+    }
+
+    fn servers(&self) -> Result<&Servers> {
+        self.servers
+            .as_ref()
+            .context("the cluster is the environment's, which isn't ours to disturb")
     }
 
     /// Runs kubectl with all rights, and returns what it prints.

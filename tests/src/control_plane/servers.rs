@@ -9,9 +9,10 @@ use base64::prelude::BASE64_STANDARD;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use rcgen::generate_simple_self_signed;
+use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use uuid::Uuid;
 
 use super::client;
@@ -23,7 +24,9 @@ use crate::{port, scratch};
 #[derive(Debug)]
 pub(super) struct Servers {
     controller_manager: OnceCell<Process>,
-    apiserver: Process,
+    /// Behind a lock, since whoever shares the control plane may end it and start it again.
+    apiserver: Mutex<Process>,
+    port: u16,
     etcd: Process,
     programs: PathBuf,
     folder: TempDir,
@@ -44,12 +47,13 @@ impl Servers {
         let certificate = write_credentials(folder.path(), &token)?;
         let apiserver = port::with_free(async |port| {
             write_kubeconfig(folder.path(), port, &certificate, &token)?;
-            start_apiserver(&programs, folder.path(), port).await
+            Ok((start_apiserver(&programs, folder.path(), port).await?, port))
         });
-        let apiserver = apiserver.await?;
+        let (apiserver, port) = apiserver.await?;
         Ok(Self {
             controller_manager: OnceCell::new(),
-            apiserver,
+            apiserver: Mutex::new(apiserver),
+            port,
             etcd,
             programs,
             folder,
@@ -66,11 +70,25 @@ impl Servers {
         Ok(())
     }
 
+    pub(super) async fn kill_apiserver(&self) -> Result<()> {
+        self.apiserver.lock().await.kill()
+    }
+
+    pub(super) async fn start_apiserver_again(&self) -> Result<()> {
+        let mut apiserver = self.apiserver.lock().await;
+        *apiserver = start_apiserver(&self.programs, self.folder.path(), self.port).await?;
+        Ok(())
+    }
+
+    pub(super) async fn signal_apiserver(&self, signal: Signal) -> Result<()> {
+        self.apiserver.lock().await.signal(signal)
+    }
+
     pub(super) async fn stop(mut self) -> Result<()> {
         if let Some(controller_manager) = self.controller_manager.get_mut() {
             controller_manager.terminate().await?;
         }
-        self.apiserver.terminate().await?;
+        self.apiserver.get_mut().terminate().await?;
         self.etcd.terminate().await?;
         Ok(())
     }

@@ -35,6 +35,7 @@ fn test_of(guest: Guest) -> &'static str {
         Guest::HttpHold => name(services::http_hold_shares_the_memory_of_its_service),
         Guest::Keep => name(grants::keyvalue::keep_keeps_values_of_its_own_buckets),
         Guest::Lookup => name(grants::sockets::lookup_asks_for_granted_names_only),
+        Guest::Mark => name(grants::mark_leaves_a_mark_each_time),
         Guest::Panic => name(program::panic_shows_its_functions),
         Guest::Peek => name(host::peek_sees_nothing),
         Guest::PrintLines => name(program::print_lines_goes_where_it_says),

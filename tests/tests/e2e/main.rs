@@ -1,5 +1,6 @@
 //! The end-to-end tests: real servers, real programs, real guests. One binary, so that one control plane serves them all.
 
+mod bad_peers;
 mod boundaries;
 mod bus;
 mod cli;

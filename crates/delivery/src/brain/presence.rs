@@ -139,6 +139,13 @@ impl Presence {
         true
     }
 
+    /// Nothing is placed where no resource is, and what a stranger says that it holds may be as large as a message.
+    pub(super) fn forget_inventory(&mut self) {
+        if let Some(beat) = &mut self.beat {
+            beat.inventory = Vec::new();
+        }
+    }
+
     fn is_replay(&self, sender: &Sender) -> bool {
         let newest = self.beat.as_ref().map(|beat| &beat.sender);
         newest.is_some_and(|newest| newest.boot == sender.boot && newest.sequence >= sender.sequence)

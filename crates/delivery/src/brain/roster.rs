@@ -122,9 +122,13 @@ impl Roster {
         if strangers >= MAX_STRANGERS && !self.presences.contains_key(id) {
             return Heard::default();
         }
+        let is_stranger = !self.claims.contains_key(id);
         let known = self.presences.entry(id.clone()).or_default();
         let described = known.presence.description().cloned();
         let beat = known.presence.hear(alive, retained, now);
+        if is_stranger {
+            known.presence.forget_inventory();
+        }
         let changed = described.as_ref() != known.presence.description();
         let judged = known.judge(now);
         if beat || judged {

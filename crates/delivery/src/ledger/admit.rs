@@ -97,7 +97,8 @@ impl Ledger {
     /// Accepts a start if there is room to run it, or to let it wait behind those that came before. Older attempts of its task end.
     fn admit(&self, holding: Holding, start: Box<Start>) -> Step {
         let mut draft = Draft::new(self);
-        self.end_until(&mut draft, &start.attempt, Bound::Excluded(start.attempt.attempt));
+        let to = Bound::Excluded(start.attempt.attempt);
+        self.end_until(&mut draft, &start.controller, &start.attempt, to);
         draft.advance();
         draft.act(Action::Report(holding.clone(), Stage::Accepted));
         let (memory, issued_at) = (self.memory(&start), start.issued_at);

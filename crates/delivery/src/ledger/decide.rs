@@ -3,7 +3,9 @@
 use std::ops::Bound;
 
 use jiff::{SignedDuration, Timestamp};
-use propeller_protocol::{Ack, AttemptRef, Failure, Lease, Outcome, Refusal, Rejection, Stage, Start, Stop, Usage};
+use propeller_protocol::{
+    Ack, AttemptRef, ControllerId, Failure, Lease, Outcome, Refusal, Rejection, Stage, Start, Stop, Usage,
+};
 
 use super::{
     Action, Entry, Event, Key, Ledger, MAX_WINDOW_SECONDS, Record, Started, Step, admit::running, draft::Draft, key,
@@ -45,7 +47,8 @@ impl Ledger {
             return Step::default();
         }
         let mut draft = Draft::new(self);
-        self.end_until(&mut draft, &stop.attempt, Bound::Included(stop.attempt.attempt));
+        let to = Bound::Included(stop.attempt.attempt);
+        self.end_until(&mut draft, &stop.controller, &stop.attempt, to);
         let key = key(&stop.attempt);
         if self.entries.get(&key).is_none() {
             let rejection = Rejection {
@@ -58,17 +61,25 @@ impl Ledger {
         draft.step
     }
 
-    /// Ends every attempt of the task of `attempt` up to that bound: at once what waits, and when it has noticed what runs.
-    pub(super) fn end_until(&self, draft: &mut Draft<'_>, attempt: &AttemptRef, to: Bound<u32>) {
+    /// Ends every attempt of the task of `attempt` up to that bound which that controller dispatched: at once what waits, and when it has noticed what runs.
+    pub(super) fn end_until(
+        &self,
+        draft: &mut Draft<'_>,
+        controller: &ControllerId,
+        attempt: &AttemptRef,
+        to: Bound<u32>,
+    ) {
         let uid = &attempt.task.uid;
         let to = to.map(|attempt| (uid.clone(), attempt));
         for (key, entry) in self.entries.range((Bound::Included((uid.clone(), 0)), to)) {
             match entry {
-                Entry::Running { holding, .. } => draft.act(Action::Cancel(holding.attempt.clone())),
-                Entry::Queued { .. } => {
+                Entry::Running { holding, .. } if holding.controller == *controller => {
+                    draft.act(Action::Cancel(holding.attempt.clone()));
+                }
+                Entry::Queued { holding, .. } if holding.controller == *controller => {
                     draft.end(key, failed(reason::CANCELLED, "the task was cancelled before it ran"))
                 }
-                Entry::Finished { .. } | Entry::Tombstone { .. } => {}
+                Entry::Queued { .. } | Entry::Running { .. } | Entry::Finished { .. } | Entry::Tombstone { .. } => {}
             }
         }
     }
@@ -77,6 +88,7 @@ impl Ledger {
         let (mut draft, key) = (Draft::new(self), key(&ack.attempt));
         if let Some(Entry::Finished { holding, .. }) = self.entries.get(&key)
             && ack.journal == self.journal
+            && ack.controller == holding.controller
         {
             draft.bury(key, self.tombstone(holding.issued_at, None));
         }

@@ -234,6 +234,12 @@ fn until_answered(draft: &mut Draft<'_>) {
     }
 }
 
+/// Whether the proplet would hold the attempt if it had ever accepted it: what it says now, from the journal that would have it, lacks it.
+fn is_disproved(draft: &Draft<'_>) -> bool {
+    let journal = draft.status.dispatch.as_ref().map(|dispatch| &dispatch.journal);
+    live(draft).is_some_and(|live| Some(&live.journal) == journal && !holds(draft, live))
+}
+
 /// Whether the proplet says, after the last moment at which a start of it counted, that it doesn't have the attempt.
 fn has_expired(draft: &Draft<'_>) -> bool {
     let last_start = away::last_start(draft);
@@ -243,6 +249,10 @@ fn has_expired(draft: &Draft<'_>) -> bool {
 fn place_anew(draft: &mut Draft<'_>, why: &str) {
     stop(draft);
     away::remember(draft);
+    if away::is_exclusive(draft) && !is_disproved(draft) {
+        // It may have run all the same, unheard. Another attempt is then a second run, of which `backoffLimit` says how many there may be.
+        return settle::failed(draft, reason::LOST, why);
+    }
     retry::unplaced(draft, reason::START_EXPIRED, why);
     pending::plan(draft);
 }

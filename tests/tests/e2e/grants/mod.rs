@@ -110,6 +110,36 @@ pub(crate) async fn files_are_below_what_was_granted() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+pub(crate) async fn mark_leaves_a_mark_each_time() -> Result<()> {
+    let mark = Guest::load("mark").await?;
+    let scratch = scratch::folder("marks")?;
+    let grants = Grants {
+        directories: vec![directory(scratch.path(), "/marks", false)],
+        ..Grants::default()
+    };
+    let check = async |name: &str, ending: &str, expected: Result<&str, &str>| -> Result<()> {
+        let result = mark
+            .try_call("mark", json!(["/marks", name, 1, ending]), &grants)
+            .await?;
+        let expected = expected.map(|name| json!(name)).map_err(|name| json!(name));
+        assert_eq!(result, expected, "{name} {ending}");
+        Ok(())
+    };
+    check("one", "value", Ok("one")).await?;
+    check("one", "error", Err("one")).await?;
+    check("two", "error-at-first", Err("two")).await?;
+    check("two", "error-at-first", Ok("two")).await?;
+    let trapped = mark
+        .try_call("mark", json!(["/marks", "three", 1, "trap"]), &grants)
+        .await;
+    assert!(trapped.is_err(), "{trapped:?}");
+    for (name, marks) in [("one", 2), ("two", 2), ("three", 1)] {
+        assert_eq!(fs::read(scratch.path().join(name))?.len(), marks, "{name}");
+    }
+    Ok(())
+}
+
 /// What was opened is what was checked, whatever is at its path when the guest runs.
 #[tokio::test]
 async fn a_directory_that_is_exchanged_after_the_check_changes_nothing() -> Result<()> {

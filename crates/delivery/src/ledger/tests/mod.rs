@@ -257,6 +257,21 @@ fn a_stop_ends_every_attempt_up_to_its_own() {
 }
 
 #[test]
+fn only_who_dispatched_it_stops_and_acknowledges_it() {
+    let mut proplet = Proplet::new();
+    proplet.on(Event::Start(Box::new(start("a", 1))));
+    let (Event::Stop(mut stop), Event::Ack(mut ack)) = (stop("a", 1), ack("a", 1)) else {
+        unreachable!()
+    };
+    stop.controller = "another".parse().unwrap();
+    ack.controller = stop.controller.clone();
+    check(proplet.on(Event::Stop(stop)), &[]);
+    proplet.on(Event::Ended(attempt("a", 1), three()));
+    proplet.on(Event::Ack(ack));
+    check(proplet.on(Event::Repeat), &["completed"]);
+}
+
+#[test]
 fn a_stop_that_overtakes_its_start_wins() {
     let mut proplet = Proplet::new();
     check(proplet.on(stop("a", 1)), &[]);

@@ -351,3 +351,35 @@ fn placement_asks_for_what_a_start_requires() {
     world.edit(|spec| spec.on_disconnect = None);
     assert_eq!(published(&world.step()), [("edge", 1)]);
 }
+
+/// With `backoffLimit: 0` this is what at most once means.
+#[test]
+fn with_stop_an_attempt_that_may_have_run_unheard_has_failed() {
+    let spec = || TaskSpec {
+        on_disconnect: Some(OnDisconnect::Stop),
+        lost_after_seconds: Some(1),
+        backoff_limit: Some(0),
+        ..TaskSpec::default()
+    };
+    let mut gone = dispatched(spec());
+    gone.away("edge");
+    gone.pass(93);
+    gone.step();
+    gone.expect(Phase::Failed, types::FINISHED, "Lost");
+
+    let mut wiped = dispatched(spec());
+    wiped.member("edge").live.as_mut().unwrap().journal = "another".parse().unwrap();
+    wiped.pass(93);
+    wiped.heartbeat("edge", &[]);
+    wiped.step();
+    wiped.expect(Phase::Failed, types::FINISHED, "Lost");
+
+    let mut never_heard_it = dispatched(spec());
+    never_heard_it.pass(93);
+    never_heard_it.heartbeat("edge", &[]);
+    never_heard_it.step();
+    assert_eq!(
+        (never_heard_it.status().phase, never_heard_it.status().attempt),
+        (Phase::Dispatched, 2)
+    );
+}
