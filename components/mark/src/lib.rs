@@ -48,7 +48,11 @@ impl Guest for Component {
 
 /// Returns how many marks there are now.
 fn leave(path: &Path) -> io::Result<u64> {
-    OpenOptions::new().create(true).append(true).open(path)?.write_all(b"|")?;
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)?
+        .write_all(b"|")?;
     Ok(fs::metadata(path)?.len())
 }
 

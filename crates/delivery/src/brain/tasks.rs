@@ -45,6 +45,8 @@ pub(super) struct Entry {
 /// A write of a task's status.
 #[derive(Debug)]
 pub(super) struct Write {
+    /// What the plan was made from. The cache may bring what is written before the write comes back.
+    pub(super) before: Option<TaskStatus>,
     /// What is written.
     pub(super) status: TaskStatus,
     /// What waits for it to succeed.
@@ -317,6 +319,7 @@ mod tests {
 
     fn write(status: TaskStatus) -> Write {
         Write {
+            before: None,
             status,
             actions: vec![],
         }

@@ -26,7 +26,12 @@ impl Brain {
         let Some(entry) = self.tasks.get_mut(uid) else { return };
         let mut task = entry.task.clone();
         task.status = Some(status.clone());
-        entry.writing = Some(Write { status, actions });
+        let before = entry.task.status.clone();
+        entry.writing = Some(Write {
+            before,
+            status,
+            actions,
+        });
         let moved = self.tasks.reindex(uid);
         self.moved(moved);
         self.writing += 1;
@@ -47,8 +52,14 @@ impl Brain {
     fn durable(&mut self, uid: &str, task: Task) {
         // A task that was deleted while it was written isn't known: what the write was for isn't wanted any more.
         let Some(entry) = self.tasks.get_mut(uid) else { return };
-        let actions = entry.writing.take().map(|write| write.actions).unwrap_or_default();
-        let notices = notices::of_task(entry.task.status.as_ref(), &task);
+        // Without a write it was forgotten meanwhile and found again: there is nothing to do, and nothing to tell.
+        let before = task.status.clone();
+        let Write { before, actions, .. } = entry.writing.take().unwrap_or(Write {
+            before,
+            status: TaskStatus::default(),
+            actions: vec![],
+        });
+        let notices = notices::of_task(before.as_ref(), &task);
         self.outputs.extend(notices.into_iter().map(Output::Tell));
         let attempt = task.status.as_ref().map_or(0, |status| status.attempt);
         let put = self.tasks.put(task);

@@ -253,3 +253,37 @@ fn while_the_broker_is_away_nothing_is_lost() {
     world.connect();
     assert_eq!(world.start().1.attempt, attempt("a", 1));
 }
+
+#[test]
+fn an_ended_task_is_deleted_in_time() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    let mut short = task("a");
+    short.spec.ttl_seconds_after_finished = Some(1);
+    world.apply(short);
+    let (_, start) = world.start();
+    world.report("edge-1", report(start.attempt, finished()));
+    assert_eq!(world.ack().1.verdict, Verdict::Recorded);
+    world.until("it to be gone", |world| world.store.tasks.is_empty());
+}
+
+#[test]
+fn what_the_cache_brings_before_its_write_comes_back_is_told_too() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    world.apply(task("a"));
+    world.start();
+    let told = |world: &World| {
+        world
+            .store
+            .notices
+            .iter()
+            .filter(|notice| notice.reason == "Dispatched")
+            .count()
+    };
+    assert_eq!(told(&world), 1);
+    world.store.tells_first = true;
+    world.apply(task("b"));
+    world.start();
+    assert_eq!(told(&world), 2);
+}

@@ -28,6 +28,8 @@ pub(super) struct Store {
     pub(super) notices: Vec<Notice>,
     /// The caches are told nothing while this is set.
     pub(super) is_silent: bool,
+    /// The caches are told of a write before whoever asked for it.
+    pub(super) tells_first: bool,
     /// What the caches are to be told.
     pub(super) news: VecDeque<Event>,
     version: u64,

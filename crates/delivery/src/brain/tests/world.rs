@@ -133,6 +133,13 @@ impl World {
                 self.send(Event::Done(Box::new(done)));
             } else if let Some(job) = self.next_job() {
                 let done = self.perform(job);
+                let first = if self.store.tells_first {
+                    self.store.news.len()
+                } else {
+                    0
+                };
+                let first: Vec<_> = self.store.news.drain(..first).collect();
+                first.into_iter().for_each(|event| self.send(event));
                 self.send(Event::Done(Box::new(done)));
             } else {
                 return;
