@@ -111,18 +111,14 @@ async fn latency(table: &mut Table, rounds: usize, control: &mut Control, hops: 
         for _ in 0..PINGS {
             times.push(micros(control.ping(0).await?));
         }
-        (
-            p50.push(quantile(&mut times, 0.5)),
-            p99.push(quantile(&mut times, 0.99)),
-        );
+        p50.push(quantile(&mut times, 0.5));
+        p99.push(quantile(&mut times, 0.99));
         let mut times = Vec::new();
         for _ in 0..PINGS {
             times.push(micros(hops.ping().await?));
         }
-        (
-            floor50.push(quantile(&mut times, 0.5)),
-            floor99.push(quantile(&mut times, 0.99)),
-        );
+        floor50.push(quantile(&mut times, 0.5));
+        floor99.push(quantile(&mut times, 0.99));
     }
     let what = "start to result, one at a time";
     table.beside(format!("{what}: p50"), "µs", p50, "2 QoS 1 hops and an fsync", floor50);
