@@ -221,7 +221,7 @@ impl Proplet {
             }
             Heard::Event(ledger::Event::Stop(stop)) => {
                 if stop.journal == *self.parts.keeper.journal() {
-                    self.parts.supervisor.stop(&stop.attempt);
+                    self.parts.supervisor.stop(&stop.controller, &stop.attempt);
                 }
                 self.ask(ledger::Event::Stop(stop));
             }

@@ -61,7 +61,8 @@ impl Ledger {
         draft.step
     }
 
-    /// Ends every attempt of the task of `attempt` up to that bound which that controller dispatched: at once what waits, and when it has noticed what runs.
+    /// Ends every attempt of the task of `attempt` up to that bound which that controller dispatched: at once what waits, and when it has noticed
+    /// what runs.
     pub(super) fn end_until(
         &self,
         draft: &mut Draft<'_>,

@@ -18,7 +18,7 @@ mod waiting;
 use std::{collections::HashMap, sync::Arc};
 
 use propeller_delivery::ledger::Started;
-use propeller_protocol::{AttemptRef, Outcome, Start};
+use propeller_protocol::{AttemptRef, ControllerId, Outcome, Start};
 use tokio::{
     sync::mpsc,
     task::{Id, JoinSet},
@@ -50,6 +50,7 @@ type Begun = (AttemptRef, Started);
 
 struct Running {
     attempt: AttemptRef,
+    controller: ControllerId,
     limits: Limits,
     needs_lease: bool,
     cancel: CancellationToken,
@@ -106,6 +107,7 @@ impl Supervisor {
 
     fn spawn(&mut self, start: Box<Start>, limits: Limits, deadline: Option<Instant>, waited: bool) {
         let (attempt, cancel) = (start.attempt.clone(), CancellationToken::new());
+        let controller = start.controller.clone();
         let needs_lease = start.needs_lease();
         let job = Job {
             start: *start,
@@ -119,6 +121,7 @@ impl Supervisor {
         let id = self.runs.spawn(job.run()).id();
         let running = Running {
             attempt,
+            controller,
             limits,
             needs_lease,
             cancel,
@@ -144,11 +147,13 @@ impl Supervisor {
         self.end(Why::Unheard, |running| running.needs_lease);
     }
 
-    /// Ends the attempts that run of that task, up to that one, at once. To end what runs is no decision that has to be durable, so a stop
+    /// Ends the attempts that run of that task and that controller, up to that one, at once. To end what runs is no decision that has to be durable, so a stop
     /// doesn't wait for the journal, whose disk may be slow. What waits for room is left to who decides: it may run by now.
-    pub fn stop(&mut self, last: &AttemptRef) {
+    pub fn stop(&mut self, controller: &ControllerId, last: &AttemptRef) {
         let is_meant = |attempt: &AttemptRef| attempt.task.uid == last.task.uid && attempt.attempt <= last.attempt;
-        self.end(Why::Cancelled, |running| is_meant(&running.attempt));
+        self.end(Why::Cancelled, |running| {
+            running.controller == *controller && is_meant(&running.attempt)
+        });
     }
 
     /// Ends every service, because the proplet ends: a service has no end of its own to wait for.

@@ -68,9 +68,16 @@ async fn a_stop_ends_what_runs_of_the_task_up_to_its_attempt() {
     let (mut supervisor, _scratch) = spinning(&[("a", 1), ("a", 2), ("a", 3), ("b", 1)]).await;
     let early = timeout(Duration::from_millis(50), supervisor.news()).await;
     assert!(early.is_err(), "they spin");
-    let mut last = limits::start("a").attempt;
+    let Start {
+        controller,
+        attempt: mut last,
+        ..
+    } = limits::start("a");
     last.attempt = 2;
-    supervisor.stop(&last);
+    supervisor.stop(&"another".parse().unwrap(), &last);
+    let early = timeout(Duration::from_millis(50), supervisor.news()).await;
+    assert!(early.is_err(), "another control plane's stop ends nothing");
+    supervisor.stop(&controller, &last);
     let mut stopped = Vec::new();
     for _ in 0..2 {
         let (attempt, reason) = timeout(PROMPTLY, ended(&mut supervisor)).await.unwrap();
