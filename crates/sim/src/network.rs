@@ -115,7 +115,7 @@ impl World {
         let Device { proplet, will } = self.will(device);
         if let Some(will) = will {
             self.broker.state.retained.insert(proplet, will.clone());
-            self.to_planes(proplet, Message::Alive(Box::new(will)));
+            self.for_planes(proplet, Message::Alive(Box::new(will)));
         }
     }
 
@@ -179,12 +179,12 @@ impl World {
             self.broker.state.retained.insert(proplet, Alive::clone(alive));
         }
         match message {
-            Message::Alive(_) | Message::Report(_) => self.to_planes(proplet, message),
+            Message::Alive(_) | Message::Report(_) => self.for_planes(proplet, message),
             message => self.publish(Client::Proplet(proplet), proplet, message, expires),
         }
     }
 
-    fn to_planes(&mut self, proplet: usize, message: Message) {
+    fn for_planes(&mut self, proplet: usize, message: Message) {
         for plane in 0..self.planes.len() {
             self.publish(Client::Plane(plane), proplet, message.clone(), None);
         }

@@ -53,6 +53,21 @@ impl Promises {
         }
     }
 
+    /// A task that may run once at most runs.
+    pub fn runs_once(&mut self, uid: &str) {
+        let runs: u32 = self
+            .runs
+            .iter()
+            .filter(|((_, task, _), _)| task == uid)
+            .map(|(_, times)| times)
+            .sum();
+        if runs > 1 && !self.cloned && self.forgetful.is_empty() {
+            self.broken(format!(
+                "{uid} has onDisconnect: Stop and backoffLimit: 0, and runs {runs} times"
+            ));
+        }
+    }
+
     /// A task that may run once at a time runs twice.
     pub fn twice_at_a_time(&mut self, uid: &str) {
         if !self.cloned {

@@ -176,6 +176,15 @@ impl World {
         let (uid, number) = (attempt.task.uid.clone(), attempt.attempt);
         self.note(|| format!("device {device} runs {uid}#{number}"));
         self.promises.runs(device, &uid, number);
+        let mut tasks = self.planes.iter().filter_map(|plane| plane.store.by_uid(&uid));
+        // One that was suspended goes on with another attempt.
+        let at_most_once = |task: &propeller_api::Task| {
+            let is_exclusive = task.spec.on_disconnect == Some(propeller_api::OnDisconnect::Stop);
+            is_exclusive && task.spec.backoff_limit == Some(0) && task.metadata.generation == Some(1)
+        };
+        if tasks.any(at_most_once) {
+            self.promises.runs_once(&uid);
+        }
         // What was decided before the machine was suspended is done after it: then the lease is over by now.
         let uptime = self.devices[device].clock.uptime(self.now);
         let process = self.devices[device].process.as_ref();

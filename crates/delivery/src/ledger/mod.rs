@@ -37,8 +37,9 @@ use entries::Entries;
 pub const MAX_WINDOW_SECONDS: u32 = 3600;
 
 /// Most attempts that wait, run or aren't acknowledged. More would be held for a control plane that doesn't come back, or by a peer that makes them
-/// up; further starts are refused until some are acknowledged.
-pub const MAX_HELD: usize = 10_000;
+/// up; further starts are refused until some are acknowledged. A heartbeat names all of them, and must fit into
+/// a message.
+pub const MAX_HELD: usize = 2_000;
 
 /// Most tombstones. Beyond it the oldest goes: in the worst case a start that is repeated for an hour runs again.
 pub const MAX_TOMBSTONES: usize = 100_000;
