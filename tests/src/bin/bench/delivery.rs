@@ -326,7 +326,8 @@ async fn exchange(publisher: &Publisher, topic: &str, events: &mut Events) -> Re
     tokio::try_join!(send, receive).map(drop)
 }
 
-async fn session(broker: &Mosquitto, client_id: &str, filters: Vec<String>) -> Result<(Publisher, Events)> {
+/// A session that has connected.
+pub async fn session(broker: &Mosquitto, client_id: &str, filters: Vec<String>) -> Result<(Publisher, Events)> {
     let subscription = |filter| Subscription {
         filter,
         qos: Qos::AtLeastOnce,
@@ -353,7 +354,6 @@ async fn session(broker: &Mosquitto, client_id: &str, filters: Vec<String>) -> R
         false
     };
     ensure!(timeout(PATIENCE, connected).await?, "the session ended");
-    // The subscriptions are on their way; what is published behind them comes back when they are there.
     Ok((publisher, events))
 }
 

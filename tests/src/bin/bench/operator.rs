@@ -12,7 +12,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use propeller_api::{Capacity, HostInfo, JournalId, Memory};
-use propeller_bus::{Event, Options, Publication, Publisher, Qos, Subscription, connect};
+use propeller_bus::{Event, Publication, Publisher, Qos};
 use propeller_protocol::{
     Ack, Alive, Base, Channel, Outcome, Presence, Report, Sender, Stage, Start, decode, encode, requires,
 };
@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use crate::table::Table;
+use crate::{delivery::session, table::Table};
 
 /// Connections with which the API server reaches its best rate.
 const WRITERS: usize = 8;
@@ -123,7 +123,7 @@ async fn many_proplets(table: &mut Table, count: usize) -> Result<()> {
         .buffer_unordered(WRITERS)
         .try_collect::<()>()
         .await?;
-    let publisher = talker(&world, "bench-fleet", vec![]).await?.0;
+    let publisher = session(&world.broker, "bench-fleet", vec![]).await?.0;
     let mut sequence = 0;
     // The first of each is written into its Proplet's status.
     beat(&publisher, count, &mut sequence).await?;
@@ -201,7 +201,7 @@ impl Puppet {
         let base = Base::new("default", "main")?;
         let id: propeller_api::PropletId = "bench-0".parse()?;
         let filters = [Channel::Start, Channel::Ack].map(|channel| base.topic(channel, &id));
-        let (publisher, mut events) = talker(world, "bench-0", filters.into()).await?;
+        let (publisher, mut events) = session(&world.broker, "bench-0", filters.into()).await?;
         let journal: JournalId = "journal".parse()?;
         let stop = CancellationToken::new();
         let (stopped, alive_topic) = (stop.clone(), base.topic(Channel::Alive, &id));
@@ -290,26 +290,6 @@ fn publication(topic: String, payload: Vec<u8>) -> Publication {
         retain: false,
         expiry: None,
     }
-}
-
-async fn talker(world: &World, client_id: &str, filters: Vec<String>) -> Result<(Publisher, propeller_bus::Events)> {
-    let subscription = |filter| Subscription {
-        filter,
-        qos: Qos::AtLeastOnce,
-    };
-    let options = Options {
-        broker: format!("mqtt://{}", world.broker.addr()).parse()?,
-        client_id: client_id.to_owned(),
-        username: None,
-        password: None,
-        ca: None,
-        keep_alive: Duration::from_secs(15),
-        session_expiry: Duration::from_secs(60),
-        max_packet_bytes: 1 << 20,
-        will: None,
-        subscriptions: filters.into_iter().map(subscription).collect(),
-    };
-    Ok(connect(options, CancellationToken::new())?)
 }
 
 /// Mebibytes of memory.
