@@ -16,7 +16,7 @@
 
 use std::collections::BTreeSet;
 
-use propeller_protocol::{AttemptRef, Held, HeldState, Refusal, Rejection, Stage, Start};
+use propeller_protocol::{AttemptRef, ControllerId, Held, HeldState, Refusal, Rejection, Stage, Start};
 
 use crate::ledger::{Action, Event, Key, Ledger, Record, Step};
 
@@ -30,8 +30,8 @@ pub enum Request {
     Inventory,
     /// Accept nothing new from now on, and give back what waits for room.
     Drain,
-    /// What has a lease may run from now on, or must end.
-    Leased(bool),
+    /// What these control planes dispatched with a lease may run from now on, and of all others it must end.
+    Leased(BTreeSet<ControllerId>),
 }
 
 /// What the desk answers, in the order in which it was asked.

@@ -8,7 +8,7 @@ use propeller_delivery::{
     lease::LeaseClock,
     ledger::{Entry, Key, Ledger, Record, Started, Terms},
 };
-use propeller_protocol::{Alive, Boot, Outcome, Presence, Sender, Start, requires};
+use propeller_protocol::{Alive, Boot, ControllerId, Outcome, Presence, Sender, Start, requires};
 
 use crate::clock::{Clock, Time};
 
@@ -45,7 +45,7 @@ pub struct Process {
     pub sequence: u64,
     pub desk: Desk,
     pub lease: LeaseClock,
-    pub leased: bool,
+    pub leased: BTreeSet<ControllerId>,
     pub needs_lease: bool,
     pub beaten: Time,
     pub pending: Vec<Request>,
@@ -132,7 +132,7 @@ impl Process {
             sequence: 0,
             desk,
             lease: LeaseClock::default(),
-            leased: false,
+            leased: BTreeSet::new(),
             needs_lease: false,
             beaten: Time::ZERO,
             pending: Vec::new(),

@@ -188,7 +188,7 @@ impl World {
         // What was decided before the machine was suspended is done after it: then the lease is over by now.
         let uptime = self.devices[device].clock.uptime(self.now);
         let process = self.devices[device].process.as_ref();
-        let is_held = process.is_some_and(|process| process.lease.is_held(uptime));
+        let is_held = process.is_some_and(|process| process.lease.holders(uptime).contains(&start.controller));
         let is_late = start.needs_lease() && !is_held && self.sabotage != Some(Sabotage::IgnoreLease);
         if start.needs_lease() && !is_late && self.runs_elsewhere(&uid) {
             self.promises.twice_at_a_time(&uid);
@@ -340,7 +340,7 @@ impl World {
             .as_mut()
             .filter(|_| lease.journal == machine.disk.journal)
         {
-            process.lease.echoed(lease.sequence);
+            process.lease.echoed(&lease.controller, lease.sequence);
         }
         self.ask(device, Request::Event(Event::Echo(lease)));
         self.look_at_lease(device);
@@ -351,8 +351,9 @@ impl World {
         let Some(process) = &mut self.devices[device].process else {
             return;
         };
-        let leased = process.lease.is_held(now);
-        let changed = mem::replace(&mut process.leased, leased) != leased;
+        let leased = process.lease.holders(now);
+        let changed = process.leased != leased;
+        process.leased.clone_from(&leased);
         let must_beat = process.needs_lease && now.saturating_sub(process.beaten) >= LEASE / 3;
         if changed {
             self.ask(device, Request::Leased(leased));
@@ -378,7 +379,7 @@ impl World {
         let Some(process) = &mut self.devices[device].process else {
             return;
         };
-        let fast = process.leased || process.needs_lease;
+        let fast = !process.leased.is_empty() || process.needs_lease;
         let must_beat = now.saturating_sub(process.beaten) >= HEARTBEAT;
         if must_beat {
             process.beaten = now;

@@ -1,13 +1,16 @@
 //! The loop: one event after the other, none of which waits for anything.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use propeller_bus::{self as bus, Events, Publisher, Qos};
 use propeller_delivery::{
     lease::LeaseClock,
     ledger::{self, Action},
 };
-use propeller_protocol::{LEASE, Stage, Start};
+use propeller_protocol::{ControllerId, LEASE, Stage, Start};
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval},
@@ -45,10 +48,10 @@ pub struct Proplet {
     /// With which quality the inventories that the keeper was asked for are to be told.
     pub(super) asked: VecDeque<Qos>,
     pub(super) ending: Option<Ending>,
-    /// Whether the control plane hears us, for what runs only then.
+    /// Which control planes hear us, for what runs only then.
     pub(super) lease: LeaseClock,
     /// What the keeper was told of that.
-    leased: bool,
+    leased: BTreeSet<ControllerId>,
     /// Whether anything that is held runs only with a lease.
     pub(super) needs_lease: bool,
     /// When the newest heartbeat was sent, by the clock of leases.
@@ -102,7 +105,7 @@ impl Proplet {
             asked: VecDeque::new(),
             ending: None,
             lease: LeaseClock::default(),
-            leased: false,
+            leased: BTreeSet::new(),
             needs_lease: false,
             beaten: Duration::ZERO,
             look: every(LOOK),
@@ -146,7 +149,7 @@ impl Proplet {
             Some(batch) = lines.recv() => Event::Lines(batch),
             Some(question) = questions.recv() => Event::Question(question),
             _ = self.heartbeat.tick() => Event::Heartbeat,
-            _ = self.look.tick(), if self.leased || self.needs_lease => Event::Look,
+            _ = self.look.tick(), if !self.leased.is_empty() || self.needs_lease => Event::Look,
             _ = self.repeat.tick() => Event::Repeat,
             _ = self.metrics.tick() => Event::Metrics,
             Some(()) = signals.recv() => Event::Signal,
@@ -213,7 +216,7 @@ impl Proplet {
             }
             Heard::Event(ledger::Event::Echo(lease)) => {
                 if lease.journal == *self.parts.keeper.journal() {
-                    self.lease.echoed(lease.sequence);
+                    self.lease.echoed(&lease.controller, lease.sequence);
                 }
                 // First the time, by which a start that waited may be too old.
                 self.ask(ledger::Event::Echo(lease));
@@ -275,9 +278,9 @@ impl Proplet {
     /// Tells the ledger when the lease begins or is over, and sees to its being extended in time.
     fn look_at_lease(&mut self) {
         let now = machine::uptime();
-        let leased = self.lease.is_held(now);
+        let leased = self.lease.holders(now);
         if self.leased != leased {
-            self.leased = leased;
+            self.leased.clone_from(&leased);
             self.parts.keeper.ask(Request::Leased(leased));
             self.revoke_late();
         }
@@ -289,9 +292,9 @@ impl Proplet {
 
     /// What was decided with a lease may be done without one: the machine may have been suspended in between.
     fn revoke_late(&mut self) {
-        if !self.lease.is_held(machine::uptime()) {
-            self.parts.supervisor.revoke_leased();
-        }
+        self.parts
+            .supervisor
+            .revoke_all_but(&self.lease.holders(machine::uptime()));
     }
 
     /// What runs only with a lease waits for an echo, so it's asked for at once.

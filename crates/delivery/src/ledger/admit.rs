@@ -102,7 +102,7 @@ impl Ledger {
         draft.advance();
         draft.act(Action::Report(holding.clone(), Stage::Accepted));
         let (memory, issued_at) = (self.memory(&start), start.issued_at);
-        let may_run = self.leased || holding.leased_before.is_none();
+        let may_run = self.may_run(&holding);
         if self.entries.held_count() >= MAX_HELD {
             return self.reject(holding, self.overfull());
         }

@@ -112,14 +112,16 @@ impl Ledger {
             match entry {
                 Entry::Queued { holding, .. } => {
                     let too_late = holding.leased_before < self.heard;
-                    if too_late || !self.leased {
+                    if too_late || !self.may_run(holding) {
                         draft.end(
                             key,
                             failed(reason::LEASE_EXPIRED, "the control plane wasn't heard in time"),
                         );
                     }
                 }
-                Entry::Running { holding, .. } if !self.leased => draft.act(Action::Revoke(holding.attempt.clone())),
+                Entry::Running { holding, .. } if !self.may_run(holding) => {
+                    draft.act(Action::Revoke(holding.attempt.clone()))
+                }
                 Entry::Running { .. } | Entry::Finished { .. } | Entry::Tombstone { .. } => {}
             }
         }

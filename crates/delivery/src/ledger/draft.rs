@@ -101,7 +101,7 @@ impl<'a> Draft<'a> {
             _ => None,
         });
         // What waits for a lease holds up nobody who needs none.
-        let mut ready = waiting.filter(|(_, holding, _)| self.ledger.leased || holding.leased_before.is_none());
+        let mut ready = waiting.filter(|(_, holding, _)| self.ledger.may_run(holding));
         ready.find(|(place, ..)| !self.left.contains(place))
     }
 

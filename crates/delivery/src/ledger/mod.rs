@@ -24,6 +24,8 @@ mod entries;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use propeller_api::{Capacity, Memory};
 use propeller_protocol::{
@@ -53,7 +55,8 @@ pub struct Ledger {
     journal: JournalId,
     terms: Terms,
     draining: bool,
-    leased: bool,
+    /// The control planes that hear this proplet now.
+    leased: BTreeSet<ControllerId>,
     /// The newest time that a control plane told. Starts are judged by it: a proplet's own clock may be anything.
     heard: Option<Timestamp>,
     entries: Entries,
@@ -153,7 +156,7 @@ pub enum Event {
     Ack(Ack),
     /// A heartbeat was echoed.
     Echo(Lease),
-    /// The lease is held from now on, or is over: see [`Ledger::set_leased`].
+    /// A lease is held from now on, or is over: see [`Ledger::set_leased`].
     Leased,
     /// A run began, and that is to be told: it had waited, or has an address.
     Started(AttemptRef, Started),
@@ -216,7 +219,7 @@ impl Ledger {
             journal,
             terms,
             draining: false,
-            leased: false,
+            leased: BTreeSet::new(),
             heard: None,
             entries: Entries::default(),
         }
@@ -241,15 +244,15 @@ impl Ledger {
         self.draining
     }
 
-    /// Whether the control plane hears the proplet, as [`LeaseClock`](crate::lease::LeaseClock) has it. [`Event::Leased`] says what follows from
+    /// Which control planes hear the proplet, as [`LeaseClock`](crate::lease::LeaseClock) has it. [`Event::Leased`] says what follows from
     /// a change. Not a record: a restart has no lease.
-    pub fn set_leased(&mut self, leased: bool) {
+    pub fn set_leased(&mut self, leased: BTreeSet<ControllerId>) {
         self.leased = leased;
     }
 
-    /// Whether what has a lease may run.
-    pub fn is_leased(&self) -> bool {
-        self.leased
+    /// Whether it needs no lease, or its controller's is held.
+    fn may_run(&self, holding: &Holding) -> bool {
+        holding.leased_before.is_none() || self.leased.contains(&holding.controller)
     }
 
     /// Whether anything that waits or runs needs a lease.

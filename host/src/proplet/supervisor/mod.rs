@@ -15,7 +15,10 @@ mod service;
 mod tests;
 mod waiting;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use propeller_delivery::ledger::Started;
 use propeller_protocol::{AttemptRef, ControllerId, Outcome, Start};
@@ -142,9 +145,11 @@ impl Supervisor {
         self.end(Why::Unheard, |running| running.attempt == *attempt);
     }
 
-    /// Ends every attempt that runs only with a lease.
-    pub fn revoke_leased(&mut self) {
-        self.end(Why::Unheard, |running| running.needs_lease);
+    /// Ends every attempt that runs only with a lease, but for those of controllers that hold one.
+    pub fn revoke_all_but(&mut self, holders: &BTreeSet<ControllerId>) {
+        self.end(Why::Unheard, |running| {
+            running.needs_lease && !holders.contains(&running.controller)
+        });
     }
 
     /// Ends the attempts that run of that task and that controller, up to that one, at once. To end what runs is no decision that has to be durable, so a stop

@@ -13,7 +13,8 @@ fn leased(uid: &str) -> Event {
 
 impl Proplet {
     fn lease(&mut self, held: bool) -> Vec<Action> {
-        self.ledger.set_leased(held);
+        let controller = "controller".parse().unwrap();
+        self.ledger.set_leased(held.then_some(controller).into_iter().collect());
         self.on(Event::Leased)
     }
 
@@ -63,4 +64,13 @@ fn a_restart_has_no_lease() {
     world.lease(true);
     world.restart();
     check(world.on(leased("a")), &["accepted", "wait 1"]);
+}
+
+#[test]
+fn another_control_planes_lease_does_not_keep_it_running() {
+    let mut world = Proplet::new();
+    world.lease(true);
+    world.on(leased("a"));
+    world.ledger.set_leased(["another".parse().unwrap()].into());
+    check(world.on(Event::Leased), &["revoke 1"]);
 }

@@ -52,12 +52,12 @@ impl Proplet {
             let json = serde_json::to_string(record).unwrap();
             ledger.apply(serde_json::from_str(&json).unwrap());
         }
-        ledger.set_leased(self.ledger.is_leased());
+        ledger.set_leased(self.ledger.leased.clone());
         ledger
     }
 
     fn restart(&mut self) {
-        self.ledger.set_leased(false);
+        self.ledger.set_leased(BTreeSet::new());
         self.ledger = self.rebuilt();
         assert_eq!(self.on(Event::Booted), []);
     }
