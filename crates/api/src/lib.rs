@@ -38,7 +38,7 @@ pub use task::{
     Call, Command, Dispatch, LostAttempt, Phase, PropletRefusal, Resources, Service, Task, TaskSpec, TaskStatus, Usage,
     Work, types,
 };
-pub use validate::{Invalid, MAX_SECONDS, MAX_TEXT};
+pub use validate::{Invalid, MAX_SECONDS, MAX_TEXT, validate_labels};
 
 /// The API group of every resource.
 pub const GROUP: &str = "propeller.dev";

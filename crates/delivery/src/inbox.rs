@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use propeller_api::PropletId;
 use propeller_protocol::{Boot, JournalId, Outcome, Rejection, Stage};
 
-/// How many attempts of one task are remembered. A task has one or two at a time; the rest is for a peer that makes them up.
-const MAX_ATTEMPTS: usize = 8;
+/// How many attempts of one task wait here before nothing more is taken in that isn't expected. A task has one or two at a time; the rest is for a
+/// peer that makes them up while a write keeps them from being answered.
+const FULL: usize = 8;
 
 /// Reports about one task, by who sent them and which attempt they are about.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -87,9 +88,6 @@ impl Observed {
 impl Inbox {
     /// Takes in a report; `accepted` is what it says if it is the first sign of acceptance. The same report again changes nothing.
     pub fn take(&mut self, origin: Origin, stage: Stage, accepted: Accepted) {
-        if !self.attempts.contains_key(&origin) && self.attempts.len() >= MAX_ATTEMPTS {
-            return;
-        }
         let observed = self.attempts.entry(origin).or_default();
         match stage {
             Stage::Accepted => observed.note_accept(accepted),
@@ -123,6 +121,11 @@ impl Inbox {
     pub fn forget_before(&mut self, attempt: u32) {
         self.attempts
             .retain(|origin, observed| origin.attempt >= attempt || observed.outcome.is_some());
+    }
+
+    /// Whether it has as much as it takes of what isn't expected.
+    pub(crate) fn is_full(&self) -> bool {
+        self.attempts.len() >= FULL
     }
 
     /// Whether there is nothing to remember.

@@ -14,6 +14,7 @@
 //!
 //! Never here: IO, a client, a clock. What is decided on a message is crates/delivery's.
 
+mod bounds;
 mod control;
 mod ids;
 mod proplet;

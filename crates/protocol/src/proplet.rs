@@ -6,7 +6,7 @@ use propeller_api::{Capacity, HostInfo, Labels, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AttemptRef, Boot, ControllerId, JournalId};
+use crate::{AttemptRef, Boot, ControllerId, JournalId, bounds};
 
 /// Which proplet process speaks, and where in its stream of messages this one stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +51,14 @@ pub enum Presence {
         capacity: Capacity,
         /// Every attempt that it holds: queued, running, or ended and not acknowledged.
         inventory: Vec<Held>,
-        /// What it says of itself and its machine.
+        /// What it says of itself and its machine, each at most 64 bytes.
+        #[serde(deserialize_with = "bounds::host")]
         host: HostInfo,
-        /// Labels for a Proplet resource that is made for it.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        /// Labels for a Proplet resource that is made for it, at most 64.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "bounds::labels")]
         labels: Labels,
-        /// What starts may require of it: the words of [`requires`](crate::requires) that it knows.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        /// What starts may require of it: the words of [`requires`](crate::requires) that it knows, at most 64.
+        #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounds::words")]
         capabilities: Vec<String>,
         /// Largest packet, in bytes, that it takes.
         max_packet_bytes: u32,

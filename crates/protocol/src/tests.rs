@@ -376,3 +376,30 @@ fn unknown_fields_are_ignored() {
         .insert("invented-later".into(), json!({"a": [1]}));
     assert_eq!(decode::<Report>(value.to_string().as_bytes()).unwrap(), message);
 }
+
+#[test]
+fn nobody_says_more_of_itself_than_is_worth_keeping() {
+    let message = |change: fn(&mut Value)| {
+        let mut value = json!({
+            "v": 1, "status": "alive", "journal": "j", "boot": "b", "sequence": 1, "intervalSeconds": 10,
+            "capacity": {"tasks": 1, "memory": "1Gi"}, "inventory": [], "maxPacketBytes": 1, "undecodable": 0,
+            "host": {"version": "1", "os": "linux", "arch": "x86_64", "cpus": 1},
+        });
+        change(&mut value);
+        decode::<Alive>(value.to_string().as_bytes()).map_err(|error| format!("{error:?}"))
+    };
+    assert!(message(|_| {}).is_ok());
+    let check = |expected: &str, change: fn(&mut Value)| {
+        let error = message(change).unwrap_err();
+        assert!(error.contains(expected), "{error} lacks {expected}");
+    };
+    check("version has 65 bytes", |value| value["host"]["version"] = "1".repeat(65).into());
+    check("the value of a label has 64 bytes", |value| value["labels"] = json!({"a": "x".repeat(64)}));
+    check("the key of a label has 318 bytes", |value| value["labels"] = json!({"x".repeat(318): ""}));
+    check("65 labels", |value| {
+        let labels = (0..65).map(|number| (number.to_string(), Value::from("")));
+        value["labels"] = Value::Object(labels.collect());
+    });
+    check("65 words", |value| value["capabilities"] = vec!["x"; 65].into());
+    check("a word has 65 bytes", |value| value["capabilities"] = json!(["x".repeat(65)]));
+}

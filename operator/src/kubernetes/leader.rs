@@ -10,10 +10,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
+use backon::{ExponentialBuilder, Retryable};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseParams};
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError, LeaseParams};
 use propeller_protocol::ControllerId;
 use tokio::{
     sync::watch,
@@ -27,7 +28,11 @@ const RELEASE: Duration = Duration::from_secs(5);
 /// Between two tries to read the lease.
 const READ_AGAIN: Duration = Duration::from_millis(500);
 
+/// The longest pause between two tries to stand for the lease.
+const STAND_AGAIN: Duration = Duration::from_secs(10);
+
 /// What is stood for.
+#[derive(Clone, Copy)]
 pub(super) struct Stand<'a> {
     pub(super) name: &'a str,
     pub(super) namespace: &'a str,
@@ -47,8 +52,27 @@ pub(super) struct Leadership {
 }
 
 impl Leadership {
-    /// Makes the Lease if there is none, and competes for it from now on.
+    /// Makes the Lease if there is none, and competes for it from now on. Waits for an API server that is away.
+    ///
+    /// # Errors
+    ///
+    /// When the API server refuses, as it does where rights are missing.
     pub(super) async fn stand(client: Client, stand: Stand<'_>) -> Result<Self> {
+        let forever = ExponentialBuilder::default()
+            .with_jitter()
+            .with_max_delay(STAND_AGAIN)
+            .without_max_times();
+        (|| Self::try_to_stand(client.clone(), stand))
+            .retry(forever)
+            .when(is_passing)
+            .notify(|error, pause| {
+                let error: &dyn std::error::Error = error.as_ref();
+                tracing::warn!(error, ?pause, "waiting for the API server");
+            })
+            .await
+    }
+
+    async fn try_to_stand(client: Client, stand: Stand<'_>) -> Result<Self> {
         let Stand {
             name,
             namespace,
@@ -147,4 +171,17 @@ impl Leadership {
         released.context("giving the lease back took too long")???;
         Ok(())
     }
+}
+
+/// Whether trying again may help: nobody answers, or the server is busy, or another replica was faster to make the lease.
+fn is_passing(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        let kube = cause.downcast_ref::<kube::Error>();
+        let lease = cause.downcast_ref::<LeaseManagerError>();
+        match kube {
+            Some(kube::Error::Api(status)) => status.code == 429 || status.code >= 500,
+            Some(kube::Error::Service(_) | kube::Error::HyperError(_)) => true,
+            _ => matches!(lease, Some(LeaseManagerError::LeaseAlreadyExists(_))),
+        }
+    })
 }

@@ -127,6 +127,13 @@ fn tasks() -> Vec<Case> {
         ),
         Case("/metadata/name", json!("Not_A_Name"), Some("name")),
         Case("/metadata/name", json!("a..b"), Some("name")),
+        Case("/metadata/labels", json!({"site": "lab", "lab.example/Rack_2.b": ""}), None),
+        Case("/metadata/labels", json!({"site": "a b"}), Some("label")),
+        Case("/metadata/labels", json!({"site": "-lab"}), Some("label")),
+        Case("/metadata/labels", json!({"site": "x".repeat(64)}), Some("label")),
+        Case("/metadata/labels", json!({"": "lab"}), Some("label")),
+        Case("/metadata/labels", json!({"a/b/c": "lab"}), Some("label")),
+        Case("/metadata/labels", json!({"Lab.Example/site": "lab"}), Some("label")),
         Case("/spec/command", json!({}), Some("exactly one of")),
         Case("/spec/service", json!({}), Some("exactly one of")),
     ]

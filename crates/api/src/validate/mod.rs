@@ -3,10 +3,13 @@
 //! They are the same as the schemas and CEL rules of the custom resources: one table of cases, in tests/, runs against both.
 
 mod grants;
+mod labels;
 
 use std::ops::RangeInclusive;
 
 use crate::{LabelOperator, LabelSelector, Metadata, Proplet, Task, TaskSpec};
+
+pub use labels::validate_labels;
 
 #[cfg(feature = "schema")]
 pub(crate) use grants::PATH;
@@ -37,7 +40,7 @@ impl Task {
     /// Checks every rule that needs nothing but the task itself.
     pub fn validate(&self) -> Result<(), Invalid> {
         let spec = &self.spec;
-        object_name(&self.metadata)?;
+        metadata(&self.metadata)?;
         length("spec.image", &spec.image, 1..=1024)?;
         if spec.image.contains(' ') || spec.image.contains("://") {
             return invalid(
@@ -158,28 +161,31 @@ fn what_to_run(spec: &TaskSpec) -> Result<(), Invalid> {
 impl Proplet {
     /// Checks every rule that needs nothing but the proplet itself.
     pub fn validate(&self) -> Result<(), Invalid> {
-        object_name(&self.metadata)
+        metadata(&self.metadata)
     }
 }
 
-/// A name as Kubernetes takes it for custom resources: a DNS subdomain ([RFC 1123](https://www.rfc-editor.org/rfc/rfc1123#section-2.1)).
-fn object_name(metadata: &Metadata) -> Result<(), Invalid> {
+fn metadata(metadata: &Metadata) -> Result<(), Invalid> {
     let name = &metadata.name;
     length("metadata.name", name, 1..=253)?;
+    if !is_subdomain(name) {
+        return invalid(
+            "metadata.name",
+            format!("`{name}` should be lowercase letters, digits, `-` and `.`, such as my-task"),
+        );
+    }
+    validate_labels("metadata.labels", &metadata.labels)
+}
+
+/// A name as Kubernetes takes it for custom resources: a DNS subdomain ([RFC 1123](https://www.rfc-editor.org/rfc/rfc1123#section-2.1)).
+fn is_subdomain(name: &str) -> bool {
     let label = |label: &str| {
         let alphabet = label
             .bytes()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         !label.is_empty() && alphabet && !label.starts_with('-') && !label.ends_with('-')
     };
-    if name.split('.').all(label) {
-        Ok(())
-    } else {
-        invalid(
-            "metadata.name",
-            format!("`{name}` should be lowercase letters, digits, `-` and `.`, such as my-task"),
-        )
-    }
+    name.split('.').all(label)
 }
 
 /// Characters of a single argument, variable or value.

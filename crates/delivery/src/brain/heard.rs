@@ -2,12 +2,12 @@
 
 use crate::{
     inbox::{Accepted, Origin},
-    plan::is_unwanted,
+    plan::{is_expected, is_unwanted},
 };
 use propeller_api::{NamespacedName, OnDisconnect, Phase, PropletId, Task};
 use propeller_protocol::{Ack, Alive, Held, HeldState, Lease, Presence, Report, Stage, Stop, Verdict};
 
-use super::{Brain, Bus, Job, Liveliness, Outgoing, ReadError};
+use super::{Brain, Bus, Job, Liveliness, Outgoing, ReadError, tasks::Entry};
 
 /// Tasks that are looked for at a time because somebody reports their outcome and no cache knows them. What is beyond that is reported again.
 const SOUGHT: usize = 64;
@@ -134,7 +134,9 @@ impl Brain {
             boot: sender.boot.clone(),
             sequence: sender.sequence,
         };
-        if let Some(entry) = self.tasks.get_mut(uid) {
+        if let Some(entry) = self.tasks.get_mut(uid)
+            && counts(entry, &origin, &stage)
+        {
             entry.inbox.take(origin, stage, accepted);
             self.touch(uid);
         }
@@ -179,6 +181,15 @@ impl Brain {
             }
         }
     }
+}
+
+/// Whether a report changes anything: it is of an attempt that the status has, from where it was dispatched to; or it is an outcome that came
+/// too late and is acknowledged as that. An attempt that the status doesn't know yet wasn't published: it is made up, or the store was restored
+/// from an old copy. Then the status gets there, and the proplet says it again.
+fn counts(entry: &Entry, origin: &Origin, stage: &Stage) -> bool {
+    let Some(status) = &entry.task.status else { return false };
+    let is_late = origin.attempt <= status.attempt && matches!(stage, Stage::Finished { .. });
+    is_expected(status, origin) || (is_late && !entry.inbox.is_full())
 }
 
 fn origin(id: &PropletId, journal: &propeller_protocol::JournalId, attempt: &propeller_protocol::AttemptRef) -> Origin {

@@ -34,6 +34,7 @@ use propeller_protocol::{Ack, ControllerId, Held, HeldState, Start, Stop};
 
 use crate::{fleet::Fleet, inbox::Inbox, reason};
 pub(crate) use pending::required;
+pub(crate) use settle::is_expected;
 
 /// Everything that a plan is made from.
 #[derive(Debug, Clone, Copy)]

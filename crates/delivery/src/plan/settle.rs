@@ -91,6 +91,11 @@ pub(super) fn completed_after_all(draft: &mut Draft<'_>) -> bool {
     true
 }
 
+/// Whether the status has an attempt from there: its latest one, or one that it gave up.
+pub(crate) fn is_expected(status: &TaskStatus, origin: &Origin) -> bool {
+    current(status).as_ref() == Some(origin) || status.lost.iter().any(|lost| is_from(lost, origin))
+}
+
 fn is_from(lost: &LostAttempt, origin: &Origin) -> bool {
     let LostAttempt {
         attempt,

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use propeller_api::InvalidPropletId;
+use propeller_api::{Invalid, InvalidPropletId};
 use propeller_protocol::InvalidBase;
 
 use propeller_settings::FileError;
@@ -34,6 +34,9 @@ pub enum SettingsError {
         /// What is wrong.
         problem: String,
     },
+    /// A label isn't one.
+    #[error(transparent)]
+    Labels(#[from] Invalid),
     /// A part of the topics' base isn't one.
     #[error("mqtt.domain and mqtt.channel are levels of every topic")]
     Base(#[source] InvalidBase),

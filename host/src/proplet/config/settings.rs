@@ -184,6 +184,7 @@ impl Settings {
             registries: file.registries,
             policy: policy(file.policy)?,
         };
+        propeller_api::validate_labels("labels", &settings.labels)?;
         at_most("heartbeat-seconds", settings.heartbeat, seconds(3600))?;
         at_most("drain-seconds", settings.drain, seconds(3600))?;
         Ok(settings)

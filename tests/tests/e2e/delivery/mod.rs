@@ -1,5 +1,6 @@
 //! What a Task says of failures, time and order, on a real API server with real proplets.
 
+mod broker;
 mod unruly;
 
 use anyhow::{Result, ensure};

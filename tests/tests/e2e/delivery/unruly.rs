@@ -97,7 +97,7 @@ async fn an_unruly_api_server_loses_no_task() -> Result<()> {
         answers: codes.into_iter().collect::<Result<_, _>>()?,
         given: AtomicU32::new(0),
         expire_watches: AtomicBool::new(true),
-        is_away: AtomicBool::new(false),
+        is_away: AtomicBool::new(true),
         slowness: Duration::from_millis(300),
     });
     let address = serve(proxy.clone()).await?;
@@ -105,7 +105,11 @@ async fn an_unruly_api_server_loses_no_task() -> Result<()> {
     kubeconfig["clusters"][0]["cluster"] = json!({"server": format!("http://{address}")});
     let operator = world.operator().await?;
     let kubeconfig = operator.file("kubeconfig", kubeconfig.to_string())?;
-    let _operator = operator.env("KUBECONFIG", kubeconfig).start(OPERATOR_READY).await?;
+    // An operator that comes before the API server waits for it.
+    let mut operator = operator.env("KUBECONFIG", kubeconfig).start("waiting for the API server").await?;
+    proxy.is_away.store(false, Ordering::Relaxed);
+    let ready = |line: &str| line.contains(OPERATOR_READY).then_some(());
+    operator.process()?.wait_for_log("line that says that it is ready", ready).await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let image = world.push("addition").await?;
 

@@ -287,3 +287,29 @@ fn what_the_cache_brings_before_its_write_comes_back_is_told_too() {
     world.start();
     assert_eq!(told(&world), 2);
 }
+
+#[test]
+fn what_a_peer_makes_up_keeps_no_outcome_out() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    world.join("edge-2", &[]);
+    world.apply(task("a"));
+    let (proplet, start) = world.start();
+    let other = if proplet == "edge-1" { "edge-2" } else { "edge-1" };
+    // Whoever ran the task before knows its uid. It says of this attempt and of later ones whatever it likes, from as many journals as it likes.
+    world.store.holds_writes = true;
+    for number in 0..100 {
+        for stage in [Stage::Accepted, Stage::Started { address: None }, finished()] {
+            let mut made_up = report(attempt("a", 1 + number % 3), stage);
+            made_up.sender.journal = format!("journal-{number}").parse().unwrap();
+            world.report(other, made_up);
+        }
+    }
+    world.store.holds_writes = false;
+    world.report(&proplet, report(start.attempt.clone(), finished()));
+    let (_, ack) = std::iter::repeat_with(|| world.ack())
+        .find(|(to, _)| *to == proplet)
+        .unwrap();
+    assert_eq!((ack.attempt, ack.verdict), (start.attempt, Verdict::Recorded));
+    assert_eq!(world.status("a").phase, Phase::Completed);
+}
