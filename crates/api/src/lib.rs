@@ -28,7 +28,9 @@ mod validate;
 pub use condition::{Condition, ConditionStatus, condition, is_true, set_condition};
 pub use grants::{Bucket, BucketScope, Directory, EnvVar, Grants};
 pub use memory::{InvalidMemory, Memory};
-pub use names::{Digest, InvalidDigest, InvalidJournalId, InvalidPropletId, JournalId, PropletId};
+pub use names::{
+    Digest, InvalidDigest, InvalidJournalId, InvalidPropletId, JournalId, PropletId, is_dns_label, is_dns_subdomain,
+};
 pub use object::{Labels, Metadata, NamespacedName, Object, Resource};
 pub use policy::{FailureKind, OnDisconnect, RetryPolicy};
 pub use proplet::{Capacity, ConnectionConfig, HostInfo, Proplet, PropletSpec, PropletStatus};

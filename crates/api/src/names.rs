@@ -6,6 +6,23 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+/// Whether the text is a [DNS label](https://www.rfc-editor.org/rfc/rfc1123#section-2.1) as Kubernetes has it, as every namespace is: 1 to 63 of
+/// a-z, 0-9 and -, starting and ending with a letter or digit.
+pub fn is_dns_label(text: &str) -> bool {
+    text.len() <= 63 && is_part(text)
+}
+
+/// Whether the text is a [DNS subdomain](https://www.rfc-editor.org/rfc/rfc1123#section-2.1) as Kubernetes has it, as every name of a Task or
+/// Proplet is: parts as of a label, with dots between them, 253 characters in all.
+pub fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_part)
+}
+
+fn is_part(text: &str) -> bool {
+    let alphabet = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    !text.is_empty() && text.bytes().all(alphabet) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 /// The SHA-256 digest of a blob as OCI writes it: `sha256:` and 64 lowercase hex digits.
 ///
 /// Other algorithms of the [OCI image spec](https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md#digests) are refused:
@@ -83,11 +100,7 @@ impl FromStr for PropletId {
     type Err = InvalidPropletId;
 
     fn from_str(text: &str) -> Result<Self, InvalidPropletId> {
-        let alphabet = text
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        let edges = !text.starts_with('-') && !text.ends_with('-');
-        if (1..=63).contains(&text.len()) && alphabet && edges {
+        if is_dns_label(text) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidPropletId(text.to_owned()))
@@ -184,7 +197,7 @@ mod schema {
 
 #[cfg(test)]
 mod tests {
-    use super::{Digest, JournalId, PropletId};
+    use super::{Digest, JournalId, PropletId, is_dns_label, is_dns_subdomain};
 
     #[test]
     fn digests() {
@@ -204,6 +217,20 @@ mod tests {
             "sha256:zz",
         ] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_resources() {
+        let is_name = |text: &str| (is_dns_label(text), is_dns_subdomain(text));
+        for text in ["lab", "kube-system", "x1", "0"] {
+            assert_eq!(is_name(text), (true, true), "{text}");
+        }
+        for text in ["a.b", &"x".repeat(64)] {
+            assert_eq!(is_name(text), (false, true), "{text}");
+        }
+        for text in ["", "a/b", "..", "a..b", ".a", "a?b", "?watch=1", "A", "a b", "-a", "a-", &"x".repeat(254)] {
+            assert_eq!(is_name(text), (false, false), "{text}");
         }
     }
 

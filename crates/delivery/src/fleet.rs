@@ -37,6 +37,8 @@ pub struct Member {
     pub id: PropletId,
     /// What the proplet says, while its heartbeats arrive.
     pub live: Option<Live>,
+    /// Two processes use its identity in turns.
+    pub is_contested: bool,
     /// Since when it is judged to be away, on the clock that nobody sets; nothing while it is there, and while nobody can say.
     pub away_since: Option<Duration>,
     /// When its newest heartbeat arrived, on that clock; nothing, if this process heard none.

@@ -103,7 +103,8 @@ impl Inbox {
                 }
             }
             Stage::Rejected { rejection } => observed.rejected = Some(rejection),
-            Stage::Finished { outcome } => observed.outcome = Some(outcome),
+            // An attempt has one outcome. A proplet that died before that one was on its disk says of the same attempt that it was interrupted.
+            Stage::Finished { outcome } => drop(observed.outcome.get_or_insert(outcome)),
         }
     }
 

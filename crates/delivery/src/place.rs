@@ -76,7 +76,12 @@ fn fits<'a>(task: &Task, status: &TaskStatus, member: &'a Member, now: Timestamp
     }) {
         return Err(Misfit::Unmeant(format!("without label {unmet}")));
     }
-    let live = member.live.as_ref().ok_or(Misfit::Unable("offline"))?;
+    let away = if member.is_contested {
+        "with a duplicate identity"
+    } else {
+        "offline"
+    };
+    let live = member.live.as_ref().ok_or(Misfit::Unable(away))?;
     if let Some(unknown) = required(&task.spec).find(|word| !live.capabilities.iter().any(|known| known == word)) {
         return Err(Misfit::Unmeant(format!("without capability {unknown}")));
     }

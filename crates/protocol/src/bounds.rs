@@ -1,4 +1,5 @@
-//! How much a peer may say of itself. A control plane keeps it for as long as it knows the peer, so a message that says more isn't valid.
+//! How long a peer's words may be that are kept: what it says of itself for as long as it is known, and the names of tasks as long as there is
+//! anything to remember of them. A message that says more isn't valid.
 
 use propeller_api::{HostInfo, Labels};
 use serde::{Deserialize, Deserializer, de::Error};
@@ -37,6 +38,24 @@ pub(crate) fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HostInf
     bytes("os", &host.os, MAX_WORD)?;
     bytes("arch", &host.arch, MAX_WORD)?;
     Ok(host)
+}
+
+pub(crate) fn namespace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, "namespace", 63)
+}
+
+pub(crate) fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, "name", 253)
+}
+
+pub(crate) fn uid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, "uid", 128)
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D, what: &str, most: usize) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    bytes(what, &text, most)?;
+    Ok(text)
 }
 
 fn entries<E: Error>(what: &str, count: usize) -> Result<(), E> {

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds;
+
 /// The text can't be an identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {what}: expected 1 to 128 visible ASCII characters")]
@@ -74,11 +76,14 @@ id! {
 /// Which task. The uid says it; namespace and name are for people and logs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskRef {
-    /// Namespace of the Task.
+    /// Namespace of the Task, at most 63 bytes.
+    #[serde(deserialize_with = "bounds::namespace")]
     pub namespace: String,
-    /// Name of the Task.
+    /// Name of the Task, at most 253 bytes.
+    #[serde(deserialize_with = "bounds::name")]
     pub name: String,
-    /// Given by the store to this Task and never again.
+    /// Given by the store to this Task and never again. At most 128 bytes.
+    #[serde(deserialize_with = "bounds::uid")]
     pub uid: String,
 }
 

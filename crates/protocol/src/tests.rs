@@ -403,3 +403,18 @@ fn nobody_says_more_of_itself_than_is_worth_keeping() {
     check("65 words", |value| value["capabilities"] = vec!["x"; 65].into());
     check("a word has 65 bytes", |value| value["capabilities"] = json!(["x".repeat(65)]));
 }
+
+#[test]
+fn a_task_is_named_in_few_words() {
+    let check = |field: &str, most: usize| {
+        let mut value: Value = serde_json::from_slice(&encode(&report(Stage::Accepted)).unwrap()).unwrap();
+        value["task"][field] = "x".repeat(most).into();
+        assert!(decode::<Report>(value.to_string().as_bytes()).is_ok(), "{field}");
+        value["task"][field] = "x".repeat(most + 1).into();
+        let error = decode::<Report>(value.to_string().as_bytes()).unwrap_err();
+        assert!(format!("{error:?}").contains(&format!("{field} has {} bytes", most + 1)), "{error:?}");
+    };
+    check("namespace", 63);
+    check("name", 253);
+    check("uid", 128);
+}

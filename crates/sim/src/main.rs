@@ -1,6 +1,7 @@
 //! `sim`: many worlds, and the seed of each that breaks a promise.
 
 use std::{
+    panic::catch_unwind,
     io::{self, IsTerminal, Write},
     process::ExitCode,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -48,16 +49,21 @@ fn main() -> Result<ExitCode> {
                 if seed >= end {
                     break;
                 }
-                if let Err(broken) = propeller_sim::run(seed, flags.sabotage) {
-                    failed.store(true, Ordering::Relaxed);
-                    return Some((seed, broken));
-                }
+                // A panic breaks a promise too.
+                let kept = catch_unwind(|| propeller_sim::run(seed, flags.sabotage));
+                let broken = match kept {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(broken)) => broken.to_string(),
+                    Err(_) => "it panicked".to_owned(),
+                };
+                failed.store(true, Ordering::Relaxed);
+                return Some((seed, broken));
             }
             None
         };
         let threads: Vec<_> = (0..flags.threads.max(1)).map(|_| scope.spawn(work)).collect();
         progress(&next, end, &threads);
-        threads.into_iter().find_map(|thread| thread.join().unwrap_or(None))
+        threads.into_iter().find_map(|thread| thread.join().expect("panics are caught"))
     });
     let worlds = next.load(Ordering::Relaxed).min(end) - flags.first;
     let took = begin.elapsed();

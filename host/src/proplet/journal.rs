@@ -169,7 +169,11 @@ fn create(path: &Path, unfinished: &Path) -> Result<(), JournalError> {
     let id = Uuid::new_v4().to_string();
     fill(&database, &id).map_err(failed("make", unfinished))?;
     drop(database);
-    fs::rename(unfinished, path).map_err(|error| failed("name", path)(error.into()))
+    fs::rename(unfinished, path).map_err(|error| failed("name", path)(error.into()))?;
+    // Until the directory is on the disk too, a power cut takes the whole journal.
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| failed("keep", directory)(error.into()))
 }
 
 fn fill(database: &Database, id: &str) -> Result<(), redb::Error> {

@@ -1,8 +1,8 @@
 //! Labels, as [Kubernetes has them](https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set).
 
-use crate::Labels;
+use crate::{Labels, is_dns_subdomain};
 
-use super::{Invalid, invalid, is_subdomain};
+use super::{Invalid, invalid};
 
 /// Checks keys and values of labels.
 ///
@@ -15,7 +15,7 @@ pub fn validate_labels(field: &str, labels: &Labels) -> Result<(), Invalid> {
             Some((prefix, name)) => (Some(prefix), name),
             None => (None, key.as_str()),
         };
-        let is_prefix = |prefix: &str| prefix.len() <= 253 && is_subdomain(prefix);
+        let is_prefix = |prefix: &str| is_dns_subdomain(prefix);
         if !is_name(name) || !prefix.is_none_or(is_prefix) {
             return invalid(
                 field,

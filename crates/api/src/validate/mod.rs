@@ -7,7 +7,7 @@ mod labels;
 
 use std::ops::RangeInclusive;
 
-use crate::{LabelOperator, LabelSelector, Metadata, Proplet, Task, TaskSpec};
+use crate::{LabelOperator, LabelSelector, Metadata, Proplet, Task, TaskSpec, is_dns_subdomain};
 
 pub use labels::validate_labels;
 
@@ -167,26 +167,15 @@ impl Proplet {
 
 fn metadata(metadata: &Metadata) -> Result<(), Invalid> {
     let name = &metadata.name;
-    length("metadata.name", name, 1..=253)?;
-    if !is_subdomain(name) {
+    if !is_dns_subdomain(name) {
         return invalid(
             "metadata.name",
-            format!("`{name}` should be lowercase letters, digits, `-` and `.`, such as my-task"),
+            format!("`{name}` should be at most 253 lowercase letters, digits, `-` and `.`, such as my-task"),
         );
     }
     validate_labels("metadata.labels", &metadata.labels)
 }
 
-/// A name as Kubernetes takes it for custom resources: a DNS subdomain ([RFC 1123](https://www.rfc-editor.org/rfc/rfc1123#section-2.1)).
-fn is_subdomain(name: &str) -> bool {
-    let label = |label: &str| {
-        let alphabet = label
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        !label.is_empty() && alphabet && !label.starts_with('-') && !label.ends_with('-')
-    };
-    name.split('.').all(label)
-}
 
 /// Characters of a single argument, variable or value.
 const MAX_VALUE: usize = 32_768;

@@ -1,5 +1,7 @@
 //! What proplets say: presence, inventories and reports.
 
+use std::collections::HashSet;
+
 use crate::{
     inbox::{Accepted, Origin},
     plan::{is_expected, is_unwanted},
@@ -11,6 +13,9 @@ use super::{Brain, Bus, Job, Liveliness, Outgoing, ReadError, tasks::Entry};
 
 /// Tasks that are looked for at a time because somebody reports their outcome and no cache knows them. What is beyond that is reported again.
 const SOUGHT: usize = 64;
+
+/// Stops that one heartbeat may bring about. The next one brings more; a peer that makes up an inventory shan't fill the way out for all others.
+const STOPS: usize = 16;
 
 impl Brain {
     pub(super) fn bus(&mut self, bus: Bus) {
@@ -56,18 +61,23 @@ impl Brain {
     /// What it holds and shouldn't, it is told to stop. What it holds and should was accepted, which may be news. What it doesn't hold though
     /// a status places it there is looked at anew.
     fn inventory(&mut self, id: &PropletId, alive: &Alive, inventory: &[Held]) {
+        let mut stops = 0;
         for held in inventory {
             let uid = &held.attempt.task.uid;
             let task = self.tasks.get(uid).map(|entry| &entry.task);
             let can_judge = self.is_in_sync() && !self.tasks.is_unreadable(uid);
             if can_judge && is_unwanted(held, &self.config.controller, task) {
-                self.cancel(id, alive, held);
+                stops += 1;
+                if stops <= STOPS {
+                    self.cancel(id, alive, held);
+                }
             } else if held.state != HeldState::Finished && held.controller == self.config.controller {
                 self.holds(id, alive, held);
             }
         }
-        let held = |uid: &String| inventory.iter().any(|held| held.attempt.task.uid == *uid);
-        let missing: Vec<_> = self.tasks.placed_on(id).filter(|uid| !held(uid)).cloned().collect();
+        let held: HashSet<_> = inventory.iter().map(|held| &held.attempt.task.uid).collect();
+        let missing = self.tasks.placed_on(id).filter(|uid| !held.contains(uid));
+        let missing: Vec<_> = missing.cloned().collect();
         for uid in missing {
             self.touch(&uid);
         }

@@ -38,7 +38,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use propeller_api::{Phase, PropletId};
 use propeller_protocol::{ControllerId, Report};
 
@@ -57,6 +57,11 @@ use wakes::Wakes;
 pub const WRITES: usize = 16;
 /// How often everything is looked over that has no event of its own: silence of proplets, messages that name counts.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// A brain that is asked nothing for so long stood still: it asks to be woken for every sweep.
+const STANDSTILL: Duration = Duration::from_secs(5);
+/// How far the wall clock may leave the other one from one event to the next. A clock that is corrected slowly stays far below.
+const CLOCK_STEP: Duration = Duration::from_secs(2);
 
 /// What a brain is told once.
 #[derive(Debug, Clone)]
@@ -170,7 +175,8 @@ impl Brain {
 
     /// Takes in what happened. Returns what to do, in this order.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Output> {
-        self.now = now;
+        let before = mem::replace(&mut self.now, now);
+        self.notice_gap(before);
         match event {
             Event::Task(change) => self.task_changed(change),
             Event::Proplet(change) => self.proplet_changed(change),
@@ -187,6 +193,25 @@ impl Brain {
         }
         self.plan_dirty();
         mem::take(&mut self.outputs)
+    }
+
+    /// After a time in which this process stood still, or its clock was set, nobody is judged by what wasn't heard: what was said meanwhile may
+    /// still wait to be read. And what is to be done at a time is to be done at another one.
+    fn notice_gap(&mut self, before: Moment) {
+        let elapsed = self.now.elapsed.saturating_sub(before.elapsed);
+        let passed = self.now.time.duration_since(before.time);
+        let is_set = SignedDuration::try_from(elapsed)
+            .is_ok_and(|elapsed| (passed - elapsed).unsigned_abs() > CLOCK_STEP);
+        if elapsed <= STANDSTILL && !is_set {
+            return;
+        }
+        tracing::warn!(?elapsed, ?passed, "this process stood still, or its clock was set");
+        if let Some(session) = &mut self.session {
+            *session = self.now.elapsed;
+        }
+        for uid in self.tasks.uids() {
+            self.touch(&uid);
+        }
     }
 
     /// How long after the last event the next one must come, if it's only a [`Event::Tick`].

@@ -1,6 +1,6 @@
 //! Dirty tasks are planned, and what plans want is done.
 
-use super::{Brain, Job, Outgoing, Output, Trouble, WRITES, tasks::Entry, work};
+use super::{Brain, Job, Outgoing, Output, Trouble, WRITES, backoff::after, tasks::Entry, work};
 use crate::{
     inbox::Origin,
     plan::{Action, Plan, Published, Resolved, View, plan},
@@ -54,8 +54,9 @@ impl Brain {
             entry.is_dirty = true;
             return;
         }
-        if let Some(at) = entry.not_before.filter(|at| *at > now) {
-            return self.wakes.set(uid, Some(at));
+        let pause = entry.not_before.and_then(|at| at.checked_sub(self.now.elapsed));
+        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
+            return self.wakes.set(uid, Some(after(now, pause)));
         }
         self.plans += 1;
         let plan = plan(View {

@@ -8,7 +8,6 @@ use propeller_api::{
 
 use super::{
     Brain, Job, Output, WriteError,
-    backoff::after,
     notices,
     presence::{Liveliness, Presence},
     writing::RETRY,
@@ -20,7 +19,7 @@ const REGISTER_AGAIN: Duration = Duration::from_secs(30);
 impl Brain {
     /// Writes the status of a Proplet, if it isn't what is known.
     pub(super) fn write_proplet(&mut self, uid: &str) {
-        let now = self.now().time;
+        let now = self.now.elapsed;
         let Some(status) = self.proplet_status(uid) else { return };
         let Some(resource) = self.roster.resource_mut(uid) else {
             return;
@@ -39,7 +38,7 @@ impl Brain {
 
     pub(super) fn proplet_written(&mut self, uid: &str, result: Result<Proplet, WriteError>) {
         self.writing = self.writing.saturating_sub(1);
-        let now = self.now.time;
+        let now = self.now.elapsed;
         let Some(resource) = self.roster.resource_mut(uid) else {
             return;
         };
@@ -56,7 +55,7 @@ impl Brain {
                 let (proplet, error) = (resource.proplet.key(), &error as &dyn std::error::Error);
                 tracing::info!(%proplet, error, ?delay, "a Proplet's status can't be written now");
                 resource.failures = resource.failures.saturating_add(1);
-                resource.not_before = Some(after(now, delay));
+                resource.not_before = Some(now + delay);
             }
         }
         self.dirty_proplets.insert(uid.to_owned());

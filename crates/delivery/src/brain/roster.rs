@@ -38,8 +38,8 @@ pub(super) struct Resource {
     /// A write of its status is under way.
     pub(super) is_busy: bool,
     pub(super) failures: u32,
-    /// No write before that time, because the last one failed.
-    pub(super) not_before: Option<Timestamp>,
+    /// No write before that moment, because the last one failed.
+    pub(super) not_before: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -156,6 +156,7 @@ impl Roster {
         let Some(known) = self.presences.get(id) else { return };
         if let Some(member) = self.places.get(id).and_then(|place| self.fleet.members.get_mut(*place)) {
             member.live = known.live();
+            member.is_contested = known.is_contested();
             member.away_since = known.away_since;
             member.heard = known.presence.heard();
         }
@@ -197,6 +198,7 @@ impl Roster {
             labels: metadata.labels.clone(),
             id: id.clone(),
             live: known.and_then(Known::live),
+            is_contested: known.is_some_and(Known::is_contested),
             away_since: known.and_then(|known| known.away_since),
             heard: known.and_then(|known| known.presence.heard()),
             load: known.map_or(Load::default(), |known| known.load),
@@ -272,10 +274,15 @@ impl Known {
     fn judge(&mut self, now: Now) -> bool {
         let judged = self.presence.judge(now);
         self.away_since = match judged {
-            Liveliness::Offline | Liveliness::NeverSeen => self.away_since.or(Some(now.elapsed)),
-            Liveliness::Unjudged | Liveliness::Live | Liveliness::Contested => None,
+            // Nobody hears what a contested one says: its tasks are no better off than with one that is gone.
+            Liveliness::Offline | Liveliness::NeverSeen | Liveliness::Contested => self.away_since.or(Some(now.elapsed)),
+            Liveliness::Unjudged | Liveliness::Live => None,
         };
         std::mem::replace(&mut self.liveliness, judged) != judged
+    }
+
+    fn is_contested(&self) -> bool {
+        self.liveliness == Liveliness::Contested
     }
 
     fn live(&self) -> Option<Live> {

@@ -29,7 +29,7 @@ impl Brain {
     }
 
     fn retry_proplets(&mut self) {
-        let now = self.now().time;
+        let now = self.now.elapsed;
         for uid in self.roster.uids() {
             let due = |resource: &super::roster::Resource| resource.not_before.is_some_and(|at| at <= now);
             if self.roster.resource(&uid).is_some_and(due) {

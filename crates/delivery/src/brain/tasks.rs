@@ -6,6 +6,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Bound,
+    time::Duration,
 };
 
 use crate::{
@@ -37,8 +38,8 @@ pub(super) struct Entry {
     pub(super) is_dirty: bool,
     /// Failed writes, in a row.
     pub(super) failures: u32,
-    /// No plan before that time, because the last write failed.
-    pub(super) not_before: Option<Timestamp>,
+    /// No plan before that moment, because the last write failed.
+    pub(super) not_before: Option<Duration>,
     place: Place,
 }
 

@@ -5,7 +5,7 @@ use propeller_api::{Condition, ConditionStatus, Phase, Task, TaskStatus, conditi
 
 use super::{
     Brain, Job, Output, ReadError, WriteError,
-    backoff::{Backoff, after},
+    backoff::Backoff,
     notices,
     tasks::{Entry, Write},
 };
@@ -132,12 +132,12 @@ impl Brain {
     }
 
     fn failed(&mut self, uid: &str, error: &dyn std::fmt::Display) {
-        let now = self.now().time;
+        let now = self.now.elapsed;
         let Some(entry) = self.tasks.get_mut(uid) else { return };
         let delay = RETRY.delay(uid, entry.failures);
         tracing::warn!(task = %entry.task.key(), %error, ?delay, "the status can't be written now");
         entry.failures = entry.failures.saturating_add(1);
-        entry.not_before = Some(after(now, delay));
+        entry.not_before = Some(now + delay);
         self.plan_again(uid);
     }
 

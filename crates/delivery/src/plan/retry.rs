@@ -51,14 +51,21 @@ fn is_retried(draft: &Draft<'_>, reason: &str) -> bool {
 
 fn again(draft: &mut Draft<'_>, reason: &str, message: &str) {
     let retry = after(draft.now(), draft.view.pace.backoff(draft.uid(), draft.status.failures));
-    draft.status.tried.extend(draft.status.proplet.clone());
-    draft.status.tried.dedup();
-    if draft.status.tried.len() > MAX_TRIED {
-        draft.status.tried.remove(0);
-    }
+    remember_tried(draft);
     draft.status.retry_time = Some(retry);
     unplaced(draft, reason, message);
     draft.wake_at(retry);
+}
+
+/// The next attempt goes elsewhere, if it can.
+pub(super) fn remember_tried(draft: &mut Draft<'_>) {
+    let Some(name) = draft.status.proplet.clone() else { return };
+    let tried = &mut draft.status.tried;
+    tried.retain(|tried| *tried != name);
+    tried.push(name);
+    if tried.len() > MAX_TRIED {
+        tried.remove(0);
+    }
 }
 
 /// No attempt is under way any more.

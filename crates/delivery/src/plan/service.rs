@@ -15,14 +15,15 @@ pub(super) fn ended(draft: &mut Draft<'_>, reason: &str, message: &str) {
     let status = &mut draft.status;
     let accepted = status.dispatch.as_ref().and_then(|dispatch| dispatch.accepted);
     let has_lasted = accepted.is_some_and(|accepted| now.duration_since(accepted) >= pace.settled_after);
-    status.failures = if has_lasted {
-        1
-    } else {
-        status.failures.saturating_add(1)
-    };
+    if has_lasted {
+        status.failures = 0;
+        status.tried.clear();
+    }
+    status.failures = status.failures.saturating_add(1);
     let retry = after(now, pace.backoff(uid, status.failures));
     status.retry_time = Some(retry);
     status.address = None;
+    retry::remember_tried(draft);
     retry::unplaced(draft, reason, message);
     draft.wake_at(retry);
 }

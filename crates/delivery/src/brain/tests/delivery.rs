@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use propeller_api::{Phase, types};
-use propeller_protocol::{Refusal, Rejection, Stage, Verdict};
+use propeller_protocol::{Failure, Outcome, Refusal, Rejection, Stage, Usage, Verdict};
 use serde_json::json;
 
 use super::{
@@ -312,4 +312,26 @@ fn what_a_peer_makes_up_keeps_no_outcome_out() {
         .unwrap();
     assert_eq!((ack.attempt, ack.verdict), (start.attempt, Verdict::Recorded));
     assert_eq!(world.status("a").phase, Phase::Completed);
+}
+
+#[test]
+fn the_first_outcome_counts() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    world.apply(task("a"));
+    let (_, start) = world.start();
+    world.store.holds_writes = true;
+    world.report("edge-1", report(start.attempt.clone(), finished()));
+    // It was killed before its result was on its disk, and all that it knows is that the attempt ran.
+    let failure = Failure {
+        reason: "Interrupted".into(),
+        message: "the proplet restarted".into(),
+        error: None,
+    };
+    let usage = Usage::default();
+    let outcome = Outcome::Failed { failure, usage };
+    world.report("edge-1", report(start.attempt.clone(), Stage::Finished { outcome }));
+    world.store.holds_writes = false;
+    world.phase("a", Phase::Completed);
+    assert_eq!(world.status("a").results, Some(json!(42)));
 }

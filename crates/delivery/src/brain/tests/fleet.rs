@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use propeller_api::{LabelSelector, Phase, types};
-use propeller_protocol::{Alive, Presence};
+use propeller_protocol::{Alive, Presence, Stage};
 
 use super::{
-    fixtures::{alive, finished, proplet, report, sender, task},
+    fixtures::{alive, attempt, finished, held, proplet, report, sender, task},
     world::World,
 };
+use crate::brain::WriteError;
 
 #[test]
 fn heartbeats_write_nothing() {
@@ -67,7 +69,67 @@ fn two_devices_with_one_identity_get_nothing() {
     world.beat("edge-1", vec![]);
     world.ready("edge-1", "DuplicateIdentity");
     world.apply(task("a"));
-    world.reason("a", types::SCHEDULED, "Unschedulable");
+    let message = world.reason("a", types::SCHEDULED, "Unschedulable");
+    assert_eq!(message, "0 of 1 proplets fit: 1 with a duplicate identity");
+    world.quiet();
+}
+
+#[test]
+fn a_task_does_not_wait_for_ever_for_two_devices_with_one_identity() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    world.apply(task("a"));
+    let (_, start) = world.start();
+    world.report("edge-1", report(start.attempt.clone(), Stage::Accepted));
+    world.join("edge-2", &[]);
+    let mut sequence = 1;
+    while world.status("a").attempt == 1 {
+        sequence += 1;
+        assert!(sequence < 60, "it waits for ever");
+        world.alive("edge-1", alive("boot-2", sequence, vec![]), false);
+        world.beat("edge-1", vec![held("a", 1)]);
+        world.beat("edge-2", vec![]);
+        world.pass(Duration::from_secs(10));
+    }
+    assert_eq!(world.status("a").proplet.as_deref(), Some("edge-2"));
+}
+
+#[test]
+fn nobody_is_judged_by_what_was_not_heard_while_this_process_stood_still() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    world.ready("edge-1", "Heartbeats");
+    for _ in 0..3 {
+        world.freeze(Duration::from_secs(120));
+        world.pass(Duration::from_secs(10));
+        world.beat("edge-1", vec![]);
+    }
+    assert_eq!(world.store.proplet_writes, 1, "it was there all the time");
+}
+
+#[test]
+fn a_clock_that_is_set_back_holds_up_nothing() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    world.store.troubles.push_back(WriteError::Failed("connection refused".into()));
+    world.apply(task("a"));
+    world.quiet();
+    world.set_clock(SignedDuration::from_hours(-24));
+    let before = world.now();
+    assert_eq!(world.start().1.attempt, attempt("a", 1));
+    assert!(world.now().duration_since(before).as_secs() < 3);
+}
+
+#[test]
+fn a_made_up_inventory_does_not_fill_the_way_out() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    world.ready("edge-1", "Heartbeats");
+    let inventory = (0..10_000).map(|number| held(&number.to_string(), 1));
+    world.beat("edge-1", inventory.collect());
+    for _ in 0..16 {
+        world.stop();
+    }
     world.quiet();
 }
 

@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) resolver: FakeResolver,
     pub(super) register_in: Option<String>,
     elapsed: Duration,
+    /// How far somebody set the wall clock.
+    skew: SignedDuration,
     brain: Brain,
     outgoing: VecDeque<Outgoing>,
     /// What the brain wants done, and when it will be.
@@ -76,7 +78,8 @@ impl World {
             resolver: FakeResolver::default(),
             register_in: register_in.map(str::to_owned),
             elapsed,
-            brain: Brain::new(config, moment(elapsed)),
+            skew: SignedDuration::ZERO,
+            brain: Brain::new(config, moment(elapsed, SignedDuration::ZERO)),
             outgoing: VecDeque::new(),
             jobs: VecDeque::new(),
             resolutions: VecDeque::new(),
@@ -103,7 +106,7 @@ impl World {
     }
 
     pub(super) fn send(&mut self, event: Event) {
-        for output in self.brain.handle(event, moment(self.elapsed)) {
+        for output in self.brain.handle(event, moment(self.elapsed, self.skew)) {
             match output {
                 Output::Send(message) => self.outgoing.push_back(message),
                 Output::Resolve { uid, image, work } => self.resolutions.push_back((uid, image, work)),
@@ -218,7 +221,17 @@ impl World {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        moment(self.elapsed).time
+        moment(self.elapsed, self.skew).time
+    }
+
+    /// The process stands still for that long, and what is sent to it waits.
+    pub(super) fn freeze(&mut self, time: Duration) {
+        self.elapsed += time;
+    }
+
+    /// Somebody sets the clock.
+    pub(super) fn set_clock(&mut self, by: SignedDuration) {
+        self.skew += by;
     }
 
     // What people do.
@@ -350,8 +363,8 @@ impl World {
     }
 }
 
-fn moment(elapsed: Duration) -> Moment {
-    let time = fixtures::time(100) + SignedDuration::try_from(elapsed).unwrap();
+fn moment(elapsed: Duration, skew: SignedDuration) -> Moment {
+    let time = fixtures::time(100) + SignedDuration::try_from(elapsed).unwrap() + skew;
     Moment { time, elapsed }
 }
 

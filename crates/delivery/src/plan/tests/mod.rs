@@ -120,6 +120,7 @@ impl World {
             labels: Labels::default(),
         };
         self.fleet.members.push(Member {
+            is_contested: false,
             namespace: "lab".into(),
             name: name.into(),
             labels: Labels::from([("site".into(), name.into())]),

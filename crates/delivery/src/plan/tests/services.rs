@@ -115,6 +115,16 @@ fn the_next_placement_follows_a_pause_that_grows() {
 }
 
 #[test]
+fn the_next_placement_is_where_it_was_not_tried() {
+    let mut world = listening();
+    world.add_proplet("busier").load.tasks = 1;
+    world.report("edge", 1, failed("ListenFailed", None));
+    world.step();
+    world.pass(13);
+    assert_eq!(published(&world.step()), [("busier", 2)]);
+}
+
+#[test]
 fn an_end_that_is_reported_again_is_acknowledged_again() {
     let mut world = listening();
     world.report("edge", 1, failed("Trap", None));
