@@ -95,11 +95,15 @@ impl World {
         }
     }
 
+    /// Its machine sleeps, so that its clock does too, or its process is stopped, and the clock goes on.
     fn suspend_replica(&mut self, replica: usize, lasts: Duration) {
+        let is_asleep = self.rng.bool();
         let me = &mut self.replicas[replica];
         if me.frozen_until.is_none_or(|until| until < self.now) {
             me.frozen_until = Some(self.now + lasts);
-            me.clock.suspended += lasts;
+            if is_asleep {
+                me.clock.suspended += lasts;
+            }
         }
     }
 

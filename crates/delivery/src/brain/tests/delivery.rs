@@ -10,7 +10,7 @@ use super::{
     fixtures::{attempt, finished, held, report, task},
     world::World,
 };
-use crate::brain::{Bus, Event};
+use crate::brain::{Bus, Event, WriteError};
 
 #[test]
 fn a_task_completes_with_two_writes() {
@@ -320,7 +320,7 @@ fn the_first_outcome_counts() {
     world.join("edge-1", &[]);
     world.apply(task("a"));
     let (_, start) = world.start();
-    world.store.holds_writes = true;
+    world.store.troubles.push_back(WriteError::Failed("connection refused".into()));
     world.report("edge-1", report(start.attempt.clone(), finished()));
     // It was killed before its result was on its disk, and all that it knows is that the attempt ran.
     let failure = Failure {
@@ -331,7 +331,6 @@ fn the_first_outcome_counts() {
     let usage = Usage::default();
     let outcome = Outcome::Failed { failure, usage };
     world.report("edge-1", report(start.attempt.clone(), Stage::Finished { outcome }));
-    world.store.holds_writes = false;
     world.phase("a", Phase::Completed);
     assert_eq!(world.status("a").results, Some(json!(42)));
 }
