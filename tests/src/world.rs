@@ -38,32 +38,34 @@ impl World {
     /// When a server doesn't start.
     pub async fn new() -> Result<Self> {
         let cluster = ControlPlane::shared().await?;
+        let namespace = cluster.namespace().await?;
+        cluster.operator().await?.may_lead_in(cluster, &namespace).await?;
         Ok(Self {
             broker: Mosquitto::start(mosquitto::Access::Anyone).await?,
             registry: Registry::start(registry::Access::Anyone).await?,
             cluster,
-            namespace: cluster.namespace().await?,
+            namespace,
         })
     }
 
-    /// An operator about to be started, which works in the world's namespace only.
+    /// An operator about to be started, which works in the world's namespace only, with the rights that operator/rbac.yaml gives.
     ///
     /// # Errors
     /// When it doesn't build.
     pub async fn operator(&self) -> Result<Program> {
-        self.operator_with_lease_in(&self.namespace).await
+        self.operator_by(self.broker.addr(), &self.namespace).await
     }
 
-    /// The same, with its Lease in that namespace.
+    /// The same, by that way to the broker and with its Lease in that namespace.
     ///
     /// # Errors
     /// When it doesn't build.
-    pub async fn operator_with_lease_in(&self, namespace: &str) -> Result<Program> {
+    pub async fn operator_by(&self, broker: SocketAddr, namespace: &str) -> Result<Program> {
         let operator = Program::new("propeller-operator").await?;
         let cache = operator.folder().join("cache");
         Ok(operator
-            .env("KUBECONFIG", self.cluster.kubeconfig())
-            .args(["--mqtt-broker", &format!("mqtt://{}", self.broker.addr())])
+            .env("KUBECONFIG", self.cluster.operator().await?.kubeconfig())
+            .args(["--mqtt-broker", &format!("mqtt://{broker}")])
             .args(["--watch-namespace", &self.namespace, "--lease-namespace", namespace])
             .args(["--lease-seconds", "3", "--listen", "127.0.0.1:0"])
             .arg("--artifacts-cache-dir")

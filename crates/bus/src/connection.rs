@@ -27,6 +27,8 @@ use crate::{
 
 /// Messages that the broker sends ahead of the consumer, and publications that we send ahead of the broker. Enough to keep a line with a
 /// round trip of 50 ms busy with a thousand messages a second.
+const NO_ANSWER: &str =
+    "the broker closed the connection without an answer: it must speak MQTT 5, which Mosquitto 2 does and NATS and RabbitMQ before 3.13 don't";
 const BOUNDS: Bounds = Bounds {
     incoming: 64,
     outgoing: 64,
@@ -225,7 +227,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Also what the broker refuses is done with: it would refuse it again.
+    /// Also what the broker refuses is done with: it would refuse it again, or is over a quota, and whoever must be heard says it again by itself.
     fn acknowledged(&mut self, ack: &PubAck) {
         let publication = self.session.outbox.acknowledged(ack.pkid);
         if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
@@ -242,6 +244,8 @@ impl Connection<'_> {
                 ..
             }) => End::TakenOver,
             error if self.is_up => End::Lost(error.to_string()),
+            // So answer brokers that don't know the version of the protocol.
+            ConnectionError::MqttState(StateError::ConnectionAborted) => End::Failed(NO_ANSWER.to_owned()),
             error => End::Failed(error.to_string()),
         }
     }

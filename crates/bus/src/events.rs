@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// Events that wait for the consumer. It is far more than [`crate::connection::RECEIVE_MAXIMUM`], so that only a consumer that doesn't move at
-/// all can fill it.
+/// Events that wait for the consumer. It is far more than the broker may send ahead, so that only a consumer that doesn't move at all can fill it.
 const WAITING: usize = 1024;
 
 /// What happens on a session.

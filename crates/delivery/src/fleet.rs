@@ -100,6 +100,8 @@ pub struct Live {
     pub capabilities: Vec<String>,
     /// Its operating system and processor, as labels that selectors may ask for.
     pub labels: Labels,
+    /// Largest packet, in bytes, that it takes.
+    pub max_packet_bytes: u32,
     /// Every attempt that it held, by task uid and attempt.
     pub inventory: BTreeMap<(String, u32), HeldState>,
 }

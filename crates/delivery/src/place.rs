@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use propeller_api::{Memory, PropletRefusal, Task, TaskStatus};
+use propeller_protocol::MAX_MESSAGE_BYTES;
 
 use crate::{
     fleet::{Fleet, Live, Member, wanted_memory},
-    plan::required,
+    plan::{fits_a_message, required},
     reason,
 };
 
@@ -84,6 +85,10 @@ fn fits<'a>(task: &Task, status: &TaskStatus, member: &'a Member, now: Timestamp
     let live = member.live.as_ref().ok_or(Misfit::Unable(away))?;
     if let Some(unknown) = required(&task.spec).find(|word| !live.capabilities.iter().any(|known| known == word)) {
         return Err(Misfit::Unmeant(format!("without capability {unknown}")));
+    }
+    let most = usize::try_from(live.max_packet_bytes).unwrap_or(usize::MAX);
+    if most < MAX_MESSAGE_BYTES && !fits_a_message(task, most) {
+        return Err(Misfit::Unable("with a smaller packet limit"));
     }
     if live.draining {
         return Err(Misfit::Unable("draining"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use propeller_api::{Call, FailureKind, OnDisconnect, RetryPolicy, Service, Task, TaskSpec};
+use propeller_api::{Call, FailureKind, OnDisconnect, RetryPolicy, Service, Task, TaskSpec, TaskStatus};
 use serde_json::json;
 
 use crate::{
@@ -18,6 +18,13 @@ pub enum Deed {
     Suspend(usize, String, bool),
     Cancel(usize, String),
     Prioritize(usize, String),
+    /// What can be edited at any time, and what only before the task was dispatched.
+    Rewrite(usize, String),
+}
+
+/// What the API server's rule asks before it takes another call.
+fn is_fixed(status: &TaskStatus) -> bool {
+    status.dispatch.is_some() || status.completion_time.is_some()
 }
 
 impl World {
@@ -46,6 +53,7 @@ impl World {
                     }
                     2 => later(self, Deed::Cancel(plane, name)),
                     3 => later(self, Deed::Prioritize(plane, name)),
+                    4 => later(self, Deed::Rewrite(plane, name)),
                     _ => {}
                 }
             }
@@ -70,6 +78,22 @@ impl World {
             }
             Deed::Cancel(plane, name) => {
                 self.planes[plane].store.edit(&key(&name), |spec| spec.cancel = true);
+                plane
+            }
+            Deed::Rewrite(plane, name) => {
+                let (deadline, limit) = (self.rng.u32(1..60), self.rng.u32(..4));
+                let store = &mut self.planes[plane].store;
+                let task = store.tasks.get(&key(&name));
+                let is_fixed = task.and_then(|task| task.status.as_ref()).is_some_and(is_fixed);
+                store.edit(&key(&name), |spec| {
+                    if let Some(call) = &mut spec.call {
+                        spec.active_deadline_seconds = Some(deadline);
+                        spec.backoff_limit = Some(limit);
+                        if !is_fixed {
+                            call.args = json!([1, deadline]);
+                        }
+                    }
+                });
                 plane
             }
             Deed::Prioritize(plane, name) => {

@@ -4,6 +4,8 @@
 //! journal's identity is made with the file and never changes: a copy of the file has the same, a new one another.
 
 #[cfg(test)]
+mod power;
+#[cfg(test)]
 mod tests;
 
 use std::{

@@ -164,7 +164,7 @@ impl Leadership {
         self.manager.abort();
     }
 
-    /// Gives the lease back, so that another replica needs not wait until it has run out.
+    /// Gives the lease back, so that another replica takes it when it looks next.
     pub(super) async fn release(self) -> Result<()> {
         drop(self.leads);
         let released = timeout(RELEASE, self.manager).await;

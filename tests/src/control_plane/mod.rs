@@ -2,6 +2,7 @@
 //!
 //! It takes seconds and hundreds of megabytes, so the tests of one binary share one ([`ControlPlane::shared`]) and each has a namespace in it.
 
+mod account;
 mod install;
 mod programs;
 mod servers;
@@ -17,6 +18,7 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+pub use account::Account;
 use programs::Found;
 use servers::Servers;
 
@@ -30,6 +32,7 @@ pub struct ControlPlane {
     kubectl: PathBuf,
     /// None where the environment named a cluster.
     servers: Option<Servers>,
+    account: OnceCell<Account>,
 }
 
 impl ControlPlane {
@@ -52,6 +55,7 @@ impl ControlPlane {
                 kubeconfig,
                 kubectl: "kubectl".into(),
                 servers: None,
+                account: OnceCell::new(),
             },
             Found::Programs(folder) => {
                 let kubectl = folder.join("kubectl");
@@ -60,6 +64,7 @@ impl ControlPlane {
                     kubeconfig: servers.kubeconfig(),
                     kubectl,
                     servers: Some(servers),
+                    account: OnceCell::new(),
                 }
             }
         };
@@ -70,6 +75,14 @@ impl ControlPlane {
     /// How to reach it, with all rights: a file for programs to read.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// The rights of the operator, and a file for it to reach the cluster with no others.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn operator(&self) -> Result<&Account> {
+        self.account.get_or_try_init(|| Account::create(self)).await
     }
 
     /// A client with all rights. It belongs to the async runtime that asks, so it isn't shared between tests.

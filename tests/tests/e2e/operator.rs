@@ -538,29 +538,12 @@ async fn a_leader_that_overslept_goes() -> Result<()> {
     Ok(())
 }
 
-/// Its own role is all that it has here; every other test runs it with all rights.
+/// In its own namespace, and with all that it may be asked to do.
 #[tokio::test]
 async fn the_operator_needs_its_role_and_no_more() -> Result<()> {
     let world = World::new().await?;
-    let system = "propeller-system";
-    let rules = propeller_tests::cargo::root()
-        .join("operator/rbac.yaml")
-        .display()
-        .to_string();
-    world.cluster.kubectl(&["apply", "--filename", &rules]).await?;
-    let token = world
-        .cluster
-        .kubectl(&["create", "token", "propeller-operator", "--namespace", system])
-        .await?;
-
-    let mut kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(world.cluster.kubeconfig())?)?;
-    kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
-    let operator = world.operator_with_lease_in(system).await?;
-    let kubeconfig = operator.file("kubeconfig", kubeconfig.to_string())?;
-    let operator =
-        operator
-            .env("KUBECONFIG", kubeconfig)
-            .args(["--auto-register", "--auto-register-namespace", &world.namespace]);
+    let operator = world.operator_by(world.broker.addr(), "propeller-system").await?;
+    let operator = operator.args(["--auto-register", "--auto-register-namespace", &world.namespace]);
     let operator = operator.start(OPERATOR_READY).await?;
 
     let _proplet = world.proplet("edge-1").await?.start(PROPLET_READY).await?;

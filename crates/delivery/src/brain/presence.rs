@@ -45,6 +45,7 @@ pub(super) struct Description {
     pub(super) labels: Labels,
     pub(super) draining: bool,
     capabilities: Vec<String>,
+    max_packet_bytes: u32,
     interval: Duration,
 }
 
@@ -214,6 +215,7 @@ impl Presence {
             inventory: beat.inventory.iter().map(held).collect::<BTreeMap<_, _>>(),
             capabilities: description.capabilities.clone(),
             labels: description.host_labels(),
+            max_packet_bytes: description.max_packet_bytes,
         })
     }
 }
@@ -228,8 +230,10 @@ impl Description {
                 labels,
                 draining,
                 capabilities,
+                max_packet_bytes,
                 ..
             } => Some(Self {
+                max_packet_bytes: *max_packet_bytes,
                 capacity: *capacity,
                 host: host.clone(),
                 labels: labels.clone(),

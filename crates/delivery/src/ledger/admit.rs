@@ -57,8 +57,11 @@ impl Ledger {
                 format!("windowSeconds is over {MAX_WINDOW_SECONDS}"),
             );
         }
-        if self.is_expired(start) {
-            return refuse(Refusal::Expired, format!("issued at {}, too long ago", start.issued_at));
+        if let Some(heard) = self.heard.filter(|heard| *heard > window_end(start)) {
+            return refuse(
+                Refusal::Expired,
+                format!("issued at {}, and a control plane's clock said {heard} before", start.issued_at),
+            );
         }
         if let Some(newest) = self
             .newest(&start.attempt.task.uid)
@@ -79,10 +82,6 @@ impl Ledger {
             );
         }
         None
-    }
-
-    fn is_expired(&self, start: &Start) -> bool {
-        self.heard.is_some_and(|heard| heard > window_end(start))
     }
 
     fn newest(&self, uid: &str) -> Option<u32> {

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use entries::Entries;
 
-/// The longest window that a start may ask for, in seconds. Tombstones are kept for as long, on the control plane's clock.
+/// The longest window that a start may ask for, in seconds. Tombstones are kept for twice as long, on the control plane's clock.
 pub const MAX_WINDOW_SECONDS: u32 = 3600;
 
 /// Most attempts that wait, run or aren't acknowledged. More would be held for a control plane that doesn't come back, or by a peer that makes them

@@ -33,7 +33,7 @@ use propeller_api::{Condition, Digest, Phase, PropletId, Task, TaskStatus, Work,
 use propeller_protocol::{Ack, ControllerId, Held, HeldState, Start, Stop};
 
 use crate::{fleet::Fleet, inbox::Inbox, reason};
-pub(crate) use pending::required;
+pub(crate) use pending::{fits_a_message, required};
 pub(crate) use settle::is_expected;
 
 /// Everything that a plan is made from.

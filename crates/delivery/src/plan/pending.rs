@@ -25,7 +25,7 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         return draft.wake_at(at);
     }
     match place(task, &draft.status, fleet, now) {
-        Ok(_) if !fits_a_message(task) => {
+        Ok(_) if !fits_a_message(task, MAX_MESSAGE_BYTES) => {
             let message = "the arguments and grants are too large for a message of 1 MiB: give the task a reference to its data instead";
             draft.fail(reason::START_TOO_LARGE, message);
         }
@@ -74,10 +74,10 @@ fn give_up_or_retry(draft: &mut Draft<'_>, unresolved: &Unresolved) {
     }
 }
 
-/// Whether a start of the task can be sent. What is beside the spec in it is small; nobody would answer one that is larger.
-fn fits_a_message(task: &Task) -> bool {
+/// Whether a start of the task fits into that many bytes. What is beside the spec in it is small; nobody would answer one that is larger.
+pub(crate) fn fits_a_message(task: &Task, most: usize) -> bool {
     let spec = serde_json::to_vec(&task.spec).map_or(0, |json| json.len());
-    spec.saturating_add(BESIDE_SPEC) <= MAX_MESSAGE_BYTES
+    spec.saturating_add(BESIDE_SPEC) <= most
 }
 
 fn dispatch(draft: &mut Draft<'_>, resolved: &Resolved, fit: &Fit<'_>) {

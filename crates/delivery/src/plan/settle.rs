@@ -124,8 +124,8 @@ fn storable(value: Option<&Value>) -> Option<Value> {
     value.filter(|value| !value.is_null()).cloned()
 }
 
-/// Acknowledges every outcome that the status, as it will be written, settles. An outcome of an attempt that the status doesn't know yet is
-/// kept: the cache that the view came from may be behind.
+/// Acknowledges every outcome that the status, as it will be written, settles. One of an attempt that the status doesn't know yet isn't: it may be
+/// about to.
 pub(super) fn acknowledge(draft: &mut Draft<'_>) {
     let inbox = draft.view.inbox;
     for (origin, outcome) in inbox.outcomes() {

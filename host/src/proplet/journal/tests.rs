@@ -38,7 +38,7 @@ fn terms(tasks: u32) -> Terms {
     }
 }
 
-fn running(uid: &str) -> Record {
+pub(super) fn running(uid: &str) -> Record {
     let started = Some(Started {
         address: Some("http://edge-1:8080".into()),
     });
@@ -59,11 +59,11 @@ fn queued(uid: &str) -> Record {
     put(uid, Entry::Queued { holding, memory, place })
 }
 
-fn put(uid: &str, entry: Entry) -> Record {
+pub(super) fn put(uid: &str, entry: Entry) -> Record {
     Record::Put((uid.to_owned(), 1), Box::new(entry))
 }
 
-fn finished(uid: &str) -> Record {
+pub(super) fn finished(uid: &str) -> Record {
     let outcome = Outcome::Completed {
         results: Some(42.into()),
         usage: Usage::default(),

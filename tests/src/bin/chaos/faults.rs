@@ -95,7 +95,7 @@ impl Target {
         use Fault::{Cut, Ended, Frozen, Killed, Wiped};
         match self {
             Self::Proplet(_) => &[Killed, Killed, Killed, Frozen, Frozen, Cut, Cut, Ended, Wiped],
-            Self::Operator(_) => &[Killed, Killed, Frozen, Frozen, Ended],
+            Self::Operator(_) => &[Killed, Killed, Frozen, Frozen, Cut, Cut, Ended],
             Self::Broker => &[Ended, Ended, Killed, Killed, Frozen, Frozen, Wiped],
             Self::ApiServer => &[Killed, Frozen],
         }

@@ -16,7 +16,7 @@ use crate::{
 
 /// What runs besides the servers.
 pub struct Site {
-    operators: Vec<Service>,
+    operators: Vec<(Service, Proxy)>,
     proplets: Vec<(Service, Proxy)>,
 }
 
@@ -25,7 +25,7 @@ impl Site {
     pub async fn start(world: &World, proplets: usize, marks: &Path) -> Result<Self> {
         let mut operators = Vec::new();
         for _ in 0..2 {
-            operators.push(world.operator().await?.start("serving health and metrics").await?);
+            operators.push(start_operator(world).await?);
         }
         let starts = (0..proplets).map(|index| start_proplet(world, index, marks));
         let site = Self {
@@ -60,7 +60,7 @@ impl Site {
         };
         let operators = self.operators.iter_mut().enumerate();
         let mut victims: Vec<_> = operators
-            .map(|(index, operator)| (Target::Operator(index), program(operator, None, "cache")))
+            .map(|(index, (operator, proxy))| (Target::Operator(index), program(operator, Some(&*proxy), "cache")))
             .collect();
         let proplets = self.proplets.iter_mut().enumerate();
         victims.extend(
@@ -74,8 +74,7 @@ impl Site {
 
     /// Ends everything on purpose: what is dropped while it runs shows its log.
     pub fn end(mut self, world: &mut World) -> Result<()> {
-        let proplets = self.proplets.iter_mut().map(|(proplet, _)| proplet);
-        for program in self.operators.iter_mut().chain(proplets) {
+        for (program, _) in self.operators.iter_mut().chain(&mut self.proplets) {
             program.kill()?;
         }
         world.broker.kill()?;
@@ -84,10 +83,7 @@ impl Site {
 
     /// What no log may have, over all starts.
     pub fn panics(&self) -> Vec<String> {
-        let programs = self
-            .operators
-            .iter()
-            .chain(self.proplets.iter().map(|(proplet, _)| proplet));
+        let programs = self.operators.iter().chain(&self.proplets).map(|(program, _)| program);
         let logs = programs.flat_map(|program| fs::read_dir(program.folder()).into_iter().flatten().flatten());
         let logs = logs.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
         let lines = logs.flat_map(|log| {
@@ -102,6 +98,12 @@ impl Site {
         });
         lines.collect()
     }
+}
+
+async fn start_operator(world: &World) -> Result<(Service, Proxy)> {
+    let proxy = Proxy::start(world.broker.addr()).await?;
+    let operator = world.operator_by(proxy.addr(), &world.namespace).await?;
+    Ok((operator.start("serving health and metrics").await?, proxy))
 }
 
 async fn start_proplet(world: &World, index: usize, marks: &Path) -> Result<(Service, Proxy)> {

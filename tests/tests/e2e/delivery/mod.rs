@@ -1,6 +1,7 @@
 //! What a Task says of failures, time and order, on a real API server with real proplets.
 
 mod broker;
+mod disk;
 mod unruly;
 
 use anyhow::{Result, ensure};

@@ -46,7 +46,8 @@ async fn serve(proxy: Arc<Proxy>) -> Result<SocketAddr> {
 
 async fn pass(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     if proxy.is_away.load(Ordering::Relaxed) {
-        return failure(StatusCode::SERVICE_UNAVAILABLE);
+        // As a load balancer says it.
+        return failure(StatusCode::BAD_GATEWAY);
     }
     let is_write = request.method() == Method::PUT && request.uri().path().contains("/tasks/");
     let is_watch = request.uri().query().is_some_and(|query| query.contains("watch="));
@@ -122,12 +123,15 @@ async fn an_unruly_api_server_loses_no_task() -> Result<()> {
     }
     ensure!(proxy.given.load(Ordering::Relaxed) > 5, "nothing was refused");
 
-    // Away while a task is made: it's found when the server is back, by a listing anew.
+    // Away for a minute, in which a task is made: it's found when the server is back, by a listing anew. Nobody else took the lease, so the
+    // operator leads on.
     proxy.is_away.store(true, Ordering::Relaxed);
     world.create_task("later", call(&image, "add", json!([20, 22]))).await?;
-    sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(60)).await;
     proxy.expire_watches.store(true, Ordering::Relaxed);
     proxy.is_away.store(false, Ordering::Relaxed);
     assert_eq!(world.results("later").await?, json!(42));
+    let ended = operator.process()?.ended()?;
+    ensure!(ended.is_none(), "{}", operator.log());
     Ok(())
 }

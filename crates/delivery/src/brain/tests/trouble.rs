@@ -96,3 +96,16 @@ fn what_is_only_told_holds_up_no_result() {
     assert!(world.now().duration_since(before).as_secs() <= 2);
     world.reason("199", types::SCHEDULED, "Unschedulable");
 }
+
+#[test]
+fn a_million_made_up_tasks_leave_nothing_behind() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    world.ready("edge-1", "Heartbeats");
+    world.store.holds_reads = true;
+    for number in 0..1_000_000 {
+        let made_up = report(attempt(&number.to_string(), 1), finished());
+        world.report("edge-1", made_up);
+    }
+    assert!(world.kept_of_strangers() <= 128, "{}", world.kept_of_strangers());
+}

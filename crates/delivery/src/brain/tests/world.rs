@@ -279,6 +279,11 @@ impl World {
         self.settle();
     }
 
+    /// How much is kept of what was heard of tasks and proplets that nobody knows.
+    pub(super) fn kept_of_strangers(&self) -> usize {
+        self.brain.sought.len() + self.brain.strangers.len() + self.brain.tasks.uids().len() + self.jobs.len()
+    }
+
     // What comes of it.
 
     pub(super) fn outgoing(&mut self) -> Outgoing {

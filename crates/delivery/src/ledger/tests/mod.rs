@@ -402,3 +402,16 @@ fn messages_for_another_journal_change_nothing() {
     proplet.on(Event::Ack(Ack { journal: other, ..ack }));
     check(proplet.on(Event::Repeat), &["completed"]);
 }
+
+#[test]
+fn a_million_made_up_tasks_leave_a_bounded_number_of_tombstones() {
+    let mut ledger = Ledger::new(journal(), terms(2, 100));
+    let mut on = |event| {
+        let step = ledger.decide(event);
+        step.records.into_iter().for_each(|record| ledger.apply(record));
+        ledger.entries.len()
+    };
+    let kept = (0..1_000_000).map(|number| on(stop(&number.to_string(), 1))).max();
+    assert_eq!(kept, Some(MAX_TOMBSTONES));
+    assert_eq!(on(Event::Start(Box::new(start("a", 1)))), MAX_TOMBSTONES + 1);
+}

@@ -115,6 +115,7 @@ impl World {
                 max_task_memory: Some(Memory::from_bytes(512 << 20)),
             },
             draining: false,
+            max_packet_bytes: 1 << 20,
             inventory: Default::default(),
             capabilities: requires::ALL.map(str::to_owned).into(),
             labels: Labels::default(),
