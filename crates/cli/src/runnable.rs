@@ -89,6 +89,7 @@ fn engine(access: &Access<'_>, instances: NonZeroU32) -> Result<Engine, Failure>
     let config = EngineConfig {
         guest_threads,
         instances: slots,
+        shares: NonZeroU32::MIN,
         warm_components: NonZeroUsize::MIN,
         warm_bytes: usize::MAX,
         cache: access.environment.cache(access.args).map(|directory| CacheConfig {

@@ -64,6 +64,8 @@ pub struct EngineConfig {
     /// How many instances there can be at once, waiting ones included. A component with several memories counts more than once. It costs
     /// addresses, and memory only for what is in use.
     pub instances: NonZeroU32,
+    /// In how many parts they are divided. A service takes no more than one of them at a time, so that others find room beside it.
+    pub shares: NonZeroU32,
     /// How many components are kept ready in memory. The one that was used least recently goes first.
     pub warm_components: NonZeroUsize,
     /// Bytes of compiled code that they may have together. What is mapped from a file counts, though the kernel can drop it.
@@ -75,12 +77,13 @@ pub struct EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// A thread per processor, 1,024 instances, and 64 warm components with 1 GiB of code. Nothing is kept on disk, and what is compiled isn't
+    /// A thread per processor, 1,024 instances in 16 shares, and 64 warm components with 1 GiB of code. Nothing is kept on disk, and what is compiled isn't
     /// bounded: a program that takes components from others sets `cache` and `compiler`.
     fn default() -> Self {
         Self {
             guest_threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             instances: const { NonZeroU32::new(1024).unwrap() },
+            shares: const { NonZeroU32::new(16).unwrap() },
             warm_components: const { NonZeroUsize::new(64).unwrap() },
             warm_bytes: 1 << 30,
             cache: None,

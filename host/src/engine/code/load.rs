@@ -46,7 +46,7 @@ fn link(home: &Home, contract: Contract, component: wasmtime::Result<Component>)
         return Err(PrepareError::TooLarge { detail });
     }
     match home.linker.instantiate_pre(&component) {
-        Ok(pre) => Ok(Arc::new(Code::new(pre, contract))),
+        Ok(pre) => Ok(Arc::new(Code::new(pre, contract, home.share.fits(&component)))),
         Err(error) => Err(unknown_import(&contract, &error)),
     }
 }

@@ -93,7 +93,11 @@ struct Works {
 impl Foundry {
     /// `activity` is that of the threads on which guests run.
     pub(super) fn start(config: EngineConfig, activity: Arc<Activity>) -> Result<Self, EngineError> {
-        let engines = Engines::start(config.instances.get(), activity)?;
+        let slots = pool::Slots {
+            instances: config.instances,
+            shares: config.shares,
+        };
+        let engines = Engines::start(slots, activity)?;
         let open = |cache| Cache::open(cache, &engines.plain().engine);
         Ok(Self {
             shelf: Shelf::new(Room {

@@ -13,11 +13,14 @@ pub(in crate::engine) struct Code {
     pre: InstancePre<State>,
     contract: Contract,
     exports: Exports,
+    at_once: u32,
 }
 
 impl Code {
-    pub(super) fn new(pre: InstancePre<State>, contract: Contract) -> Self {
+    /// `at_once` of its instances fit into one service's share of the pool.
+    pub(super) fn new(pre: InstancePre<State>, contract: Contract, at_once: u32) -> Self {
         Self {
+            at_once,
             pre,
             contract,
             exports: Exports::default(),
@@ -60,6 +63,11 @@ impl Prepared {
     /// alone.
     pub fn component(&self) -> &Component {
         self.code.pre.component()
+    }
+
+    /// Instances that a service of it may have at once.
+    pub(in crate::engine) fn at_once(&self) -> u32 {
+        self.code.at_once
     }
 
     pub(in crate::engine) fn pre(&self) -> &InstancePre<State> {

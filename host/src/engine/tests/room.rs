@@ -1,9 +1,17 @@
 //! How much there can be of instances, and of what is in one.
 
+use std::{io, net::SocketAddr};
+
 use futures::future::join_all;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+};
 
 use super::*;
+use crate::engine::{Service, ServiceEvent, ServiceLimits};
 
 fn small() -> Engine {
     Engine::new(EngineConfig {
@@ -99,4 +107,76 @@ async fn what_needs_concurrency_runs_beside_what_does_not() {
     assert_eq!(returned.json(), Some(&json!(7)));
     let add = load(&engine, &add()).await.unwrap();
     assert!(add.invoke(invocation("f", json!([1, 2]))).await.result.is_ok());
+}
+
+/// A service that answers nothing, and has `parts` beside what it needs.
+fn holds(parts: &str) -> String {
+    format!(
+        r#"(component
+            (import "wasi:http/types@0.2.0" (instance $types
+                (export "incoming-request" (type (sub resource)))
+                (export "response-outparam" (type (sub resource)))))
+            (alias export $types "incoming-request" (type $request))
+            (alias export $types "response-outparam" (type $response))
+            (core module $guest (func (export "handle") (param i32 i32) (loop $again (br $again))))
+            (core instance $guest (instantiate $guest))
+            {parts}
+            (func $handle (param "request" (own $request)) (param "response-out" (own $response))
+                (canon lift (core func $guest "handle")))
+            (instance $handler (export "handle" (func $handle)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
+    )
+}
+
+/// The status of the answer.
+async fn get(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        .await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.get(9..12).unwrap_or_default().to_owned())
+}
+
+/// Empty memories are no bytes, and parts without a memory aren't even that: what bounds them is the service's share of the pool.
+#[tokio::test]
+async fn a_service_leaves_the_others_their_slots() {
+    let engine = engine();
+    let add = load(&engine, &add()).await.unwrap();
+    for (part, count) in [("(memory 0)", 64), ("", 511)] {
+        let instances = "(core instance (instantiate $part))".repeat(count);
+        let parts = format!("(core module $part {part}) {instances}");
+        let service = load(&engine, &holds(&parts)).await.unwrap();
+        let Invocation { sandbox, .. } = invocation("f", json!([]));
+        let (cancel, (events, mut heard)) = (sandbox.cancel.clone(), mpsc::channel(64));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let limits = ServiceLimits {
+            request: Duration::from_millis(500),
+            ..ServiceLimits::default()
+        };
+        let serving = tokio::spawn(async move {
+            let service_ = Service {
+                listener,
+                limits,
+                sandbox,
+                events,
+            };
+            service.serve(service_).await
+        });
+        let Some(ServiceEvent::Ready(address)) = heard.recv().await else {
+            panic!("it doesn't serve")
+        };
+        let clients: Vec<_> = (0..40).map(|_| tokio::spawn(get(address))).collect();
+        while clients.iter().any(|client| !client.is_finished()) {
+            let sum = add.invoke(invocation("f", json!([1, 2]))).await;
+            assert!(sum.result.is_ok(), "beside {part}: {:?}", sum.result);
+        }
+        for client in clients {
+            let status = client.await.unwrap().unwrap();
+            assert!(["503", "504"].contains(&status.as_str()), "{part}: {status}");
+        }
+        cancel.cancel();
+        assert!(serving.await.unwrap().result.is_ok());
+    }
 }

@@ -11,7 +11,8 @@
 //! requests too.
 //!
 //! All instances and connections of a service share one bound on memory, so that it takes no more than was set aside for it. A service has
-//! fewer turns where its instances are large: a request that waits is better off than one whose instance finds nothing left.
+//! fewer turns where its instances are large, or take many slots of the pool: a request that waits is better off than one whose instance finds
+//! nothing left, and so are the other runs.
 //!
 //! A service fails as a whole if an instance can't even be made when it begins, or if its listener dies. Whoever runs it may start
 //! it again, later and later. Requests that trap are not such a reason, however many: else anybody who knows one could take the
@@ -231,9 +232,11 @@ impl Shared {
         }
     }
 
-    /// Takes turns away until instances of so many bytes, and what they need soon, can all be there at once.
+    /// Takes turns away until instances of so many bytes, and what they need soon, can all be there at once, and leave the other runs their slots
+    /// of the pool.
     fn make_room_for_each(&self, bytes: u64) {
         let fits = self.sandbox.limits.memory / bytes.saturating_mul(GROWTH).max(1);
+        let fits = fits.min(self.prepared.at_once().into());
         let fits = usize::try_from(fits).unwrap_or(usize::MAX).max(1);
         self.turns
             .forget_permits(self.limits.requests.get().saturating_sub(fits));
