@@ -178,8 +178,10 @@ impl Client {
 
     async fn download_manifest(&self, reference: &Reference) -> Result<Bytes, Error> {
         let places = self.network.hosts.for_pull(reference);
-        let bytes = self.network.persist(&places, |source| source.manifest()).await?;
-        check_size(reference, bytes.len() as u64, MAX_METADATA)?;
+        let bytes = self
+            .network
+            .persist(&places, |source| source.manifest(MAX_METADATA))
+            .await?;
         let found = digest_of(&bytes);
         if let Some(expected) = reference.digest().filter(|expected| **expected != found) {
             return Err(Error::mismatch(reference, expected, &found));

@@ -148,7 +148,8 @@ async fn a_service_leaves_the_others_their_slots() {
         let instances = "(core instance (instantiate $part))".repeat(count);
         let parts = format!("(core module $part {part}) {instances}");
         let service = load(&engine, &holds(&parts)).await.unwrap();
-        let Invocation { sandbox, .. } = invocation("f", json!([]));
+        let Invocation { mut sandbox, .. } = invocation("f", json!([]));
+        sandbox.limits.memory = 256 << 20;
         let (cancel, (events, mut heard)) = (sandbox.cancel.clone(), mpsc::channel(64));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let limits = ServiceLimits {
