@@ -1,6 +1,6 @@
 //! `propeller run`: one call of one function, or one run of a program, in the sandbox that a proplet has.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{fmt, future::Future, num::NonZeroU32, time::Duration};
 
 use propeller_api::Work as TaskWork;
 use propeller_host::engine::{Exit as ProgramExit, Invocation, InvokeError, Outcome, Program, Returned, Stdio};
@@ -20,7 +20,7 @@ use crate::{
     runnable::Runnable,
 };
 
-/// How much later than the engine this process ends a program that doesn't end at its deadline: one whose output nobody reads holds a
+/// How much later than the engine this process ends what doesn't end at its deadline: a guest whose output nobody reads holds a
 /// thread of the engine in the kernel, where no deadline reaches.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -62,7 +62,9 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
                 args: call.args,
                 sandbox,
             };
-            let outcome = component.prepare().await?.invoke(invocation).await;
+            let deadline = invocation.sandbox.limits.deadline;
+            let prepared = component.prepare().await?;
+            let outcome = in_time(deadline, prepared.invoke(invocation)).await?;
             output.report(&Report::new(outcome, known)?)?;
             Ok(Exit::Done)
         }
@@ -84,11 +86,15 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
 async fn main(program: Program, component: Runnable, known: &mut Known) -> Result<ProgramExit, Failure> {
     let deadline = program.sandbox.limits.deadline;
     let prepared = component.prepare().await?;
-    let limit = deadline.saturating_add(GRACE);
-    let outcome = tokio::time::timeout(limit, prepared.command(program)).await;
-    let outcome = outcome.map_err(|_| InvokeError::DeadlineExceeded { deadline })?;
+    let outcome = in_time(deadline, prepared.command(program)).await?;
     known.ended(&outcome);
     Ok(outcome.result?)
+}
+
+/// Also what doesn't end by itself at its deadline is over soon after it; what it used isn't known then.
+async fn in_time<T>(deadline: Duration, run: impl Future<Output = Outcome<T>>) -> Result<Outcome<T>, InvokeError> {
+    let outcome = tokio::time::timeout(deadline.saturating_add(GRACE), run).await;
+    outcome.map_err(|_| InvokeError::DeadlineExceeded { deadline })
 }
 
 impl Known {
