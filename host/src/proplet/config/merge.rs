@@ -151,8 +151,10 @@ pub(super) fn service(flags: ServiceFlags, file: ServiceTable, host_name: Option
     }
 }
 
-pub(super) fn engine(flags: &EngineFlags, file: &EngineTable) -> EngineSettings {
+/// Two components are compiled at a time, so half of a small machine is left for everything else.
+pub(super) fn engine(flags: &EngineFlags, file: &EngineTable, machine: Option<Memory>) -> EngineSettings {
     let default = CompileBounds::default();
+    let quarter = machine.map_or(u64::MAX, |memory| memory.bytes() / 4);
     let (wall, memory) = (
         flags.compile_seconds.or(file.compile_seconds),
         flags.compile_memory.or(file.compile_memory),
@@ -162,7 +164,7 @@ pub(super) fn engine(flags: &EngineFlags, file: &EngineTable) -> EngineSettings 
         cache_size: flags.cache_size.or(file.cache_size).unwrap_or(CODE_CACHE).bytes(),
         compile: CompileBounds {
             wall: wall.map_or(default.wall, |wall| seconds(wall.into())),
-            memory: memory.map_or(default.memory, Memory::bytes),
+            memory: memory.map_or(default.memory.min(quarter), Memory::bytes),
             ..default
         },
     }

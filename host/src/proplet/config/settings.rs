@@ -172,7 +172,7 @@ impl Settings {
             task,
             capacity,
             service: service(flags.service, file.service, machine.host_name),
-            engine: engine(&flags.engine, &file.engine),
+            engine: engine(&flags.engine, &file.engine, machine.memory),
             http: flags.http.address.or(file.http.address),
             otlp_endpoint: flags
                 .telemetry
