@@ -269,17 +269,20 @@ impl Shared {
         let _ = self.events.try_send(event);
     }
 
-    /// One instance has ended.
-    fn ended(&self, outcome: Outcome<()>) {
+    /// One instance has used so much in all.
+    fn count(&self, figures: &Figures) {
         let mut sum = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        sum.add(&outcome.figures);
-        drop(sum);
-        match outcome.result {
-            // The client went away, or the drain has ended.
+        sum.add(figures);
+    }
+
+    /// One instance has ended.
+    fn ended(&self, result: &Result<(), InvokeError>) {
+        match result {
+            // The drain has ended.
             Ok(()) | Err(InvokeError::Cancelled) => {}
             Err(failure) => {
                 self.failed.fetch_add(1, Relaxed);
-                self.tell(ServiceEvent::Failed(failure));
+                self.tell(ServiceEvent::Failed(failure.clone()));
             }
         }
     }
