@@ -61,6 +61,8 @@ use ticker::Activity;
 pub struct EngineConfig {
     /// How many guests run at the same moment; others wait for their turn, a few milliseconds each.
     pub guest_threads: NonZeroUsize,
+    /// How far guests stand back behind all else on the machine, 0 to 19. Compilations do by 10, so with more than that no guest holds them up.
+    pub guest_niceness: u8,
     /// How many instances there can be at once, waiting ones included. A component with several memories counts more than once. It costs
     /// addresses, and memory only for what is in use.
     pub instances: NonZeroU32,
@@ -82,6 +84,7 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             guest_threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            guest_niceness: 0,
             instances: const { NonZeroU32::new(1024).unwrap() },
             shares: const { NonZeroU32::new(16).unwrap() },
             warm_components: const { NonZeroUsize::new(64).unwrap() },
@@ -126,7 +129,7 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let activity = Activity::of(config.guest_threads.get());
         Ok(Self(Arc::new(Shared {
-            executor: Executor::for_guests(config.guest_threads, &activity)?,
+            executor: Executor::for_guests(config.guest_threads, config.guest_niceness, &activity)?,
             foundry: Foundry::start(config, activity)?,
         })))
     }

@@ -19,7 +19,7 @@ use super::{
     logs, machine,
     metrics::Metrics,
     run::Parts,
-    supervisor::{Supervisor, Workshop},
+    supervisor::{Room, Supervisor, Workshop},
     vitals::Doctor,
     voice::{Profile, Voice},
 };
@@ -33,6 +33,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const SESSION_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The largest message, with room for its topic and headers.
 const MAX_PACKET_BYTES: u32 = MAX_MESSAGE_BYTES as u32 + 1024;
+
+/// Behind the threads that serve MQTT, and behind compilations.
+const GUEST_NICENESS: u8 = 15;
 
 /// Of one task: twice as many memories, and four times as many tables, are what one component may have at most, or more.
 const INSTANCES_EACH: NonZeroU32 = NonZeroU32::new(64).unwrap();
@@ -98,6 +101,7 @@ impl Proplet {
         let supervisor = Supervisor::new(Workshop {
             engine: engine.clone(),
             artifacts,
+            room: Room::new(settings.max_artifact),
             settings: settings.task,
             service: settings.service.clone(),
             rules: Arc::clone(&rules),
@@ -157,6 +161,7 @@ fn engine_config(settings: &Settings) -> EngineConfig {
             max_bytes: settings.engine.cache_size,
         }),
         compiler: Compiler::this_program(settings.engine.compile),
+        guest_niceness: GUEST_NICENESS,
         instances,
         shares,
         ..default

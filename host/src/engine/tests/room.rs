@@ -8,10 +8,11 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::mpsc,
+    task::JoinHandle,
 };
 
 use super::*;
-use crate::engine::{Service, ServiceEvent, ServiceLimits};
+use crate::engine::{Served, Service, ServiceEvent, ServiceLimits};
 
 fn small() -> Engine {
     Engine::new(EngineConfig {
@@ -139,6 +140,45 @@ async fn get(address: SocketAddr) -> io::Result<String> {
     Ok(answer.get(9..12).unwrap_or_default().to_owned())
 }
 
+/// A service that runs, and what it runs in.
+struct Serving {
+    address: SocketAddr,
+    cancel: CancellationToken,
+    outcome: JoinHandle<Outcome<Served>>,
+    events: mpsc::Receiver<ServiceEvent>,
+}
+
+async fn serve(service: Prepared, request: Duration) -> Serving {
+    let Invocation { mut sandbox, .. } = invocation("f", json!([]));
+    sandbox.limits.memory = 256 << 20;
+    let (cancel, (sender, mut events)) = (sandbox.cancel.clone(), mpsc::channel(64));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let limits = ServiceLimits {
+        request,
+        ..ServiceLimits::default()
+    };
+    let outcome = tokio::spawn(async move {
+        let events = sender;
+        service
+            .serve(Service {
+                listener,
+                limits,
+                sandbox,
+                events,
+            })
+            .await
+    });
+    let Some(ServiceEvent::Ready(address)) = events.recv().await else {
+        panic!("it doesn't serve")
+    };
+    Serving {
+        address,
+        cancel,
+        outcome,
+        events,
+    }
+}
+
 /// Empty memories are no bytes, and parts without a memory aren't even that: what bounds them is the service's share of the pool.
 #[tokio::test]
 async fn a_service_leaves_the_others_their_slots() {
@@ -148,27 +188,8 @@ async fn a_service_leaves_the_others_their_slots() {
         let instances = "(core instance (instantiate $part))".repeat(count);
         let parts = format!("(core module $part {part}) {instances}");
         let service = load(&engine, &holds(&parts)).await.unwrap();
-        let Invocation { mut sandbox, .. } = invocation("f", json!([]));
-        sandbox.limits.memory = 256 << 20;
-        let (cancel, (events, mut heard)) = (sandbox.cancel.clone(), mpsc::channel(64));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let limits = ServiceLimits {
-            request: Duration::from_millis(500),
-            ..ServiceLimits::default()
-        };
-        let serving = tokio::spawn(async move {
-            let service_ = Service {
-                listener,
-                limits,
-                sandbox,
-                events,
-            };
-            service.serve(service_).await
-        });
-        let Some(ServiceEvent::Ready(address)) = heard.recv().await else {
-            panic!("it doesn't serve")
-        };
-        let clients: Vec<_> = (0..40).map(|_| tokio::spawn(get(address))).collect();
+        let serving = serve(service, Duration::from_millis(500)).await;
+        let clients: Vec<_> = (0..40).map(|_| tokio::spawn(get(serving.address))).collect();
         while clients.iter().any(|client| !client.is_finished()) {
             let sum = add.invoke(invocation("f", json!([1, 2]))).await;
             assert!(sum.result.is_ok(), "beside {part}: {:?}", sum.result);
@@ -177,7 +198,46 @@ async fn a_service_leaves_the_others_their_slots() {
             let status = client.await.unwrap().unwrap();
             assert!(["503", "504"].contains(&status.as_str()), "{part}: {status}");
         }
-        cancel.cancel();
-        assert!(serving.await.unwrap().result.is_ok());
+        serving.cancel.cancel();
+        assert!(serving.outcome.await.unwrap().result.is_ok());
     }
+}
+
+/// Its client doesn't wait for the answer.
+#[tokio::test]
+async fn a_request_that_is_given_up_is_counted() {
+    let engine = engine();
+    let mut serving = serve(load(&engine, &holds("")).await.unwrap(), PATIENCE).await;
+    let given_up = tokio::time::timeout(Duration::from_millis(300), get(serving.address)).await;
+    assert!(given_up.is_err(), "it answers nothing");
+    // The next one is served when the engine has dropped the first, which it does at a tick.
+    let second = tokio::time::timeout(Duration::from_millis(100), get(serving.address)).await;
+    assert!(second.is_err());
+    serving.cancel.cancel();
+    let outcome = serving.outcome.await.unwrap();
+    assert_eq!(
+        outcome.result.map(|served| (served.requests, served.failed)),
+        Ok((2, 0))
+    );
+    assert!(
+        outcome.figures.cpu > Duration::from_millis(100),
+        "{:?}",
+        outcome.figures
+    );
+    assert!(serving.events.try_recv().is_err(), "nothing failed");
+}
+
+#[tokio::test]
+async fn guests_stand_back_where_they_should() {
+    let niceness = async |guest_niceness: u8| {
+        let engine = Engine::new(EngineConfig {
+            guest_niceness,
+            ..EngineConfig::default()
+        })
+        .unwrap();
+        let look = async { rustix::process::getpriority_process(None).unwrap() };
+        engine.among_guests(look).await.unwrap()
+    };
+    let own = niceness(0).await;
+    assert_eq!(niceness(15).await, (own + 15).min(19));
 }
