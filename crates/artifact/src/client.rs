@@ -75,7 +75,7 @@ impl Client {
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         Ok(Self {
             network: Network::new(config.registries, config.docker_config, config.patience)?,
-            cache: Cache::open(&config.cache)?,
+            cache: Cache::open(&config.cache, config.cache_size)?,
             flights: Flights::default(),
             max_component: config.max_component,
         })

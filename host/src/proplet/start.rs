@@ -86,6 +86,7 @@ impl Proplet {
             registries: settings.registries.clone(),
             docker_config: settings.docker_config.clone(),
             max_component: settings.max_artifact,
+            cache_size: settings.artifact_cache,
             ..ClientConfig::new(settings.state_dir.join("artifacts"))
         })?;
         let engine = Engine::new(engine_config(&settings))?;

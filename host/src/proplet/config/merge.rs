@@ -17,6 +17,7 @@ const TASKS_PER_CPU: u32 = 4;
 const TASK_MEMORY: Memory = Memory::from_bytes(128 << 20);
 const TASK_DEADLINE_SECONDS: u32 = 3600;
 const ARTIFACT_SIZE: Memory = Memory::from_bytes(256 << 20);
+const ARTIFACT_CACHE: Memory = Memory::from_bytes(4 << 30);
 const CODE_CACHE: Memory = Memory::from_bytes(1 << 30);
 const RESULT: Memory = Memory::from_bytes(64 << 10);
 /// A message may have 1 MiB, and so may a Kubernetes object with all that is in it.
@@ -184,6 +185,10 @@ pub(super) fn policy(policy: Policy) -> Result<Policy, SettingsError> {
 
 pub(super) fn max_artifact(flags: &ArtifactFlags, file: &ArtifactsTable) -> u64 {
     flags.max_size.or(file.max_size).unwrap_or(ARTIFACT_SIZE).bytes()
+}
+
+pub(super) fn artifact_cache(flags: &ArtifactFlags, file: &ArtifactsTable) -> u64 {
+    flags.cache_size.or(file.cache_size).unwrap_or(ARTIFACT_CACHE).bytes()
 }
 
 pub(super) fn seconds(seconds: u32) -> Duration {

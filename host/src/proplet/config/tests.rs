@@ -82,6 +82,8 @@ fn flags_beat_the_file() {
         log-bytes = "1Mi"
         [service]
         address = "0.0.0.0"
+        [artifacts]
+        cache-size = "2Gi"
         [engine]
         guest-threads = 3
         compile-seconds = 10
@@ -120,6 +122,7 @@ fn flags_beat_the_file() {
     assert_eq!(settings.service.host, "Edge-7.lab.example");
     assert_eq!(settings.engine.guest_threads.map(usize::from), Some(3));
     assert_eq!(settings.engine.compile.wall.as_secs(), 10);
+    assert_eq!(settings.artifact_cache, 2 << 30);
     assert_eq!(settings.http, Some("[::1]:9464".parse().unwrap()));
     assert_eq!(settings.otlp_endpoint.as_deref(), Some("http://file:4318"));
     assert_ne!(settings.registries, Default::default());
