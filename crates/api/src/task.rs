@@ -244,7 +244,8 @@ impl fmt::Display for Work {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resources {
-    /// One bound over all memories and tables of the instance, such as `64Mi`. Growing past it fails the task with `OutOfMemory`.
+    /// One bound over all memories and tables of the task, such as `64Mi`; of a service, over all its instances together. Growing past it
+    /// fails the task, or the request, with `OutOfMemory`.
     /// Absent means the proplet's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,

@@ -2,7 +2,7 @@
 //!
 //! A blob appears under its name only when all its bytes are on disk, so several processes may share a directory, and a crash leaves at most a
 //! file in `incoming/`. Whatever is read is hashed again: a disk that lost a bit costs a download, never a wrong component. Nothing here decides
-//! who may read what: who knows a digest gets the blob.
+//! who may read what: who knows a digest gets the blob. What was used least recently makes room for what is new.
 
 use std::{
     fs, io,
@@ -23,14 +23,16 @@ const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Cache {
     blobs: PathBuf,
     incoming: PathBuf,
+    max_bytes: u64,
 }
 
 impl Cache {
     /// Makes the directories, and removes what crashed downloads left.
-    pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(directory: &Path, max_bytes: u64) -> Result<Self, Error> {
         let cache = Self {
             blobs: directory.join("blobs/sha256"),
             incoming: directory.join("incoming"),
+            max_bytes,
         };
         for directory in [&cache.blobs, &cache.incoming] {
             fs::create_dir_all(directory).map_err(failed("create", directory))?;
@@ -74,7 +76,34 @@ impl Cache {
         file.persist(path).map_err(|error| failed("write", path)(error.error))?;
         fs::File::open(&self.blobs)
             .and_then(|directory| directory.sync_all())
-            .map_err(failed("write", &self.blobs))
+            .map_err(failed("write", &self.blobs))?;
+        self.make_room(path);
+        Ok(())
+    }
+
+    /// Removes blobs until there are no more bytes than there may be, from what was used least recently. The newest stays. Who reads a blob meanwhile
+    /// has it open; and failing harms nobody for now.
+    fn make_room(&self, newest: &Path) {
+        let entries = fs::read_dir(&self.blobs).into_iter().flatten().flatten();
+        let mut blobs: Vec<_> = entries
+            .filter_map(|entry| {
+                let metadata = entry.metadata().ok()?;
+                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+            })
+            .collect();
+        blobs.sort();
+        let mut total: u64 = blobs.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, bytes, path) in blobs.iter().filter(|(.., path)| path != newest) {
+            if total <= self.max_bytes {
+                break;
+            }
+            match fs::remove_file(path) {
+                Ok(()) => tracing::debug!(path = %path.display(), "an artifact makes room"),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(path = %path.display(), %error, "cannot remove an artifact"),
+            }
+            total -= bytes;
+        }
     }
 
     /// Failing here harms nobody: the files only take room.
@@ -99,13 +128,25 @@ fn read_verified(path: &Path, digest: &Digest, limit: u64) -> Result<Option<Byte
     if size > limit {
         return Ok(None);
     }
-    let bytes = fs::read(path).map_err(failed("read", path))?;
+    let bytes = match fs::read(path) {
+        // It made room for another one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(failed("read", path))?,
+    };
     if digest_of(&bytes) == *digest {
+        note_use(path);
         return Ok(Some(bytes.into()));
     }
     tracing::warn!(%digest, path = %path.display(), "removing a damaged blob from the artifact cache");
     fs::remove_file(path).map_err(failed("remove", path))?;
     Ok(None)
+}
+
+/// That it can't be said harms nobody.
+fn note_use(path: &Path) {
+    if let Ok(file) = fs::File::open(path) {
+        let _ = file.set_modified(SystemTime::now());
+    }
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {

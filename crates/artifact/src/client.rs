@@ -75,7 +75,7 @@ impl Client {
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         Ok(Self {
             network: Network::new(config.registries, config.docker_config, config.patience)?,
-            cache: Cache::open(&config.cache)?,
+            cache: Cache::open(&config.cache, config.cache_size)?,
             flights: Flights::default(),
             max_component: config.max_component,
         })
@@ -178,8 +178,10 @@ impl Client {
 
     async fn download_manifest(&self, reference: &Reference) -> Result<Bytes, Error> {
         let places = self.network.hosts.for_pull(reference);
-        let bytes = self.network.persist(&places, |source| source.manifest()).await?;
-        check_size(reference, bytes.len() as u64, MAX_METADATA)?;
+        let bytes = self
+            .network
+            .persist(&places, |source| source.manifest(MAX_METADATA))
+            .await?;
         let found = digest_of(&bytes);
         if let Some(expected) = reference.digest().filter(|expected| **expected != found) {
             return Err(Error::mismatch(reference, expected, &found));

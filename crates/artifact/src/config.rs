@@ -15,6 +15,8 @@ pub struct ClientConfig {
     pub docker_config: Option<PathBuf>,
     /// The largest component that is fetched, in bytes. It is held in memory as a whole.
     pub max_component: u64,
+    /// Bytes that the cache may take. What was used least recently goes first.
+    pub cache_size: u64,
     /// How often and how long to try.
     pub patience: Patience,
 }
@@ -37,13 +39,14 @@ pub struct Patience {
 }
 
 impl ClientConfig {
-    /// The defaults: no registry settings, no credentials, components up to 256 MiB.
+    /// The defaults: no registry settings, no credentials, components up to 256 MiB, a cache of 4 GiB.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             cache: cache.into(),
             registries: Registries::default(),
             docker_config: None,
             max_component: 256 * 1024 * 1024,
+            cache_size: 4 * 1024 * 1024 * 1024,
             patience: Patience::default(),
         }
     }

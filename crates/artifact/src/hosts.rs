@@ -13,10 +13,13 @@ use oci_client::{
 use crate::{
     credentials,
     error::Error,
+    get::Getter,
     reference::Reference,
     settings::{Registries, Registry, canonical},
     source::Source,
 };
+
+const USER_AGENT: &str = concat!("propeller/", env!("CARGO_PKG_VERSION"));
 
 pub(crate) struct Hosts {
     registries: Registries,
@@ -30,6 +33,7 @@ pub(crate) struct Hosts {
 struct Opened {
     client: oci_client::Client,
     auth: RegistryAuth,
+    getter: Getter,
 }
 
 /// Where a reference is looked for.
@@ -120,6 +124,7 @@ impl Hosts {
             host: place.host.clone(),
             client: opened.client,
             auth: opened.auth,
+            getter: opened.getter,
             reference: place.reference.clone(),
         })
     }
@@ -135,10 +140,8 @@ impl Hosts {
         let (name, connect, idle) = (host.to_owned(), self.connect, self.idle);
         let work = move || -> Result<Opened, Error> {
             let auth = credentials::of(&name, settings.login.as_ref(), docker_config.as_deref())?;
-            Ok(Opened {
-                client: open(&name, &settings, connect, idle)?,
-                auth,
-            })
+            let (client, getter) = open(&name, &settings, connect, idle)?;
+            Ok(Opened { client, auth, getter })
         };
         let opened = tokio::task::spawn_blocking(work).await.map_err(invalid(host))??;
         self.opened().insert(host.to_owned(), opened.clone());
@@ -151,25 +154,37 @@ impl Hosts {
     }
 }
 
-/// `try_from`, because `new` answers a certificate that it can't read by trusting the defaults.
-fn open(host: &str, settings: &Registry, connect: Duration, idle: Duration) -> Result<oci_client::Client, Error> {
+/// What writes there, and what reads. `try_from`, because `new` answers a certificate that it can't read by trusting the defaults.
+fn open(
+    host: &str,
+    settings: &Registry,
+    connect: Duration,
+    idle: Duration,
+) -> Result<(oci_client::Client, Getter), Error> {
+    let (protocol, scheme) = match settings.is_plain_http(host) {
+        true => (ClientProtocol::Http, "http"),
+        false => (ClientProtocol::Https, "https"),
+    };
     let mut config = ClientConfig {
-        protocol: if settings.is_plain_http(host) {
-            ClientProtocol::Http
-        } else {
-            ClientProtocol::Https
-        },
+        protocol,
         // The only way to push that reports what a registry gets wrong as an error in every case.
         use_monolithic_push: true,
         connect_timeout: Some(connect),
         read_timeout: Some(idle),
-        user_agent: concat!("propeller/", env!("CARGO_PKG_VERSION")),
+        user_agent: USER_AGENT,
         ..ClientConfig::default()
     };
+    let mut http = reqwest::Client::builder()
+        .connect_timeout(connect)
+        .read_timeout(idle)
+        .user_agent(USER_AGENT);
     if let Some(path) = &settings.ca {
-        config.extra_root_certificates = vec![certificates(host, path)?];
+        let certificate = certificates(host, path)?;
+        http = http.tls_certs_merge([reqwest::Certificate::from_pem(&certificate.data).map_err(invalid(host))?]);
+        config.extra_root_certificates = vec![certificate];
     }
-    oci_client::Client::try_from(config).map_err(invalid(host))
+    let getter = Getter::new(http.build().map_err(invalid(host))?, scheme);
+    Ok((oci_client::Client::try_from(config).map_err(invalid(host))?, getter))
 }
 
 /// A PEM file without certificates would add nothing, in silence.

@@ -20,6 +20,7 @@ mod credentials;
 mod digest;
 mod error;
 mod flights;
+mod get;
 mod hosts;
 mod layout;
 mod network;

@@ -1,19 +1,26 @@
 //! One repository at one host, and the four things that it is asked.
 
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, stream};
 use http::HeaderValue;
 use oci_client::{
-    RegistryOperation,
-    errors::OciDistributionError,
-    manifest::{
-        IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
-    },
-    secrets::RegistryAuth,
+    RegistryOperation, errors::OciDistributionError, manifest::OCI_IMAGE_MEDIA_TYPE, secrets::RegistryAuth,
 };
 use propeller_api::Digest;
+use reqwest::Response;
 
-use crate::{digest::Hasher, error::Error, layout::Blob, progress::Progress, translate::Asked};
+use crate::{
+    digest::Hasher,
+    error::Error,
+    get::{self, Ask, Getter},
+    layout::Blob,
+    progress::Progress,
+    translate::Asked,
+};
+
+/// What a manifest may be.
+const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// Bytes handed to the network at a time in a push, and so the steps in which its progress is told.
 const PUSH_STEP: usize = 64 * 1024;
@@ -23,40 +30,52 @@ pub(crate) struct Source {
     pub(crate) host: String,
     pub(crate) client: oci_client::Client,
     pub(crate) auth: RegistryAuth,
+    pub(crate) getter: Getter,
     pub(crate) reference: oci_client::Reference,
 }
 
 impl Source {
-    /// The manifest's bytes. oci-client has compared them with the reference's digest and the one that the registry names.
-    pub(crate) async fn manifest(self) -> Result<Bytes, Error> {
-        const ACCEPTED: &[&str] = &[
-            OCI_IMAGE_MEDIA_TYPE,
-            OCI_IMAGE_INDEX_MEDIA_TYPE,
-            IMAGE_MANIFEST_MEDIA_TYPE,
-            IMAGE_MANIFEST_LIST_MEDIA_TYPE,
-        ];
-        let answer = self
-            .client
-            .pull_manifest_raw(&self.reference, &self.auth, ACCEPTED)
-            .await;
-        let (bytes, _) = self.explained(answer, RegistryOperation::Pull).await?;
-        Ok(bytes)
+    /// The manifest's bytes, of which there are no more than `limit`. Whoever asks compares them with the digest.
+    pub(crate) async fn manifest(self, limit: u64) -> Result<Bytes, Error> {
+        let name = match self.reference.digest() {
+            Some(digest) => digest,
+            None => self.reference.tag().unwrap_or("latest"),
+        };
+        let mut answer = self.get(format!("manifests/{name}"), MANIFESTS).await?;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let bytes = get::body(&mut answer, most).await;
+        bytes
+            .map_err(|error| self.asked().failed(error))?
+            .ok_or_else(|| Error::TooLarge {
+                reference: self.reference.to_string(),
+                size: answer.content_length().unwrap_or_default().max(limit + 1),
+                limit,
+            })
+    }
+
+    async fn get(&self, path: String, accept: &'static str) -> Result<Response, Error> {
+        let ask = Ask {
+            reference: &self.reference,
+            path,
+            accept,
+            auth: &self.auth,
+        };
+        let answer = self.getter.get(&ask).await;
+        answer.map_err(|error| self.asked().failed(error))
     }
 
     /// The blob's bytes, verified. No more of them are taken than its descriptor gives.
     ///
-    /// Only the digest is handed to oci-client: with the whole descriptor it would also ask the addresses in `urls`, which
-    /// whoever wrote the manifest chose.
+    /// The addresses in its descriptor's `urls` aren't asked: whoever wrote the manifest chose them.
     pub(crate) async fn blob(self, blob: Blob, progress: Progress) -> Result<Bytes, Error> {
-        let answer = self
-            .client
-            .pull_blob_stream(&self.reference, blob.digest.as_str())
-            .await;
-        let mut stream = self.explained(answer, RegistryOperation::Pull).await?.stream;
+        let mut answer = self.get(format!("blobs/{}", blob.digest), "*/*").await?;
         let (mut hasher, mut bytes) = (Hasher::default(), BytesMut::new());
         progress.at(0, blob.size);
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| self.asked().interrupted(error))?;
+        while let Some(chunk) = answer
+            .chunk()
+            .await
+            .map_err(|error| self.asked().failed(error.into()))?
+        {
             bytes.extend_from_slice(&chunk);
             let done = bytes.len() as u64;
             if done > blob.size {

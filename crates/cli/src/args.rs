@@ -133,7 +133,7 @@ pub struct Serve {
     /// Component to serve with in place of the one that the Task names
     #[arg(long, value_name = "COMPONENT", value_hint = ValueHint::FilePath)]
     pub image: Option<String>,
-    /// Bound over all memory of one instance, such as 64Mi [default: the Task's, else 256Mi]
+    /// Bound over all memory of the service, its requests together, such as 64Mi [default: the Task's, else 256Mi]
     #[arg(long)]
     pub memory: Option<Memory>,
     /// How long one request may take, its response's body included

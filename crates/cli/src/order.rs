@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use propeller_api::{Grants, Memory, Task, Work};
+use propeller_api::{BucketScope, Grants, Memory, Task, Work};
 use propeller_host::engine::{Granted, KeyValue, Limits, Means, Policy, Sandbox, Stdio, TaskContext};
 
 use crate::{
@@ -97,6 +97,16 @@ pub fn sandbox(
         // Nobody cancels a call or a program: Ctrl-C drops the future, which ends it as well.
         cancel: Default::default(),
     })
+}
+
+/// Nobody else ever has this run's uid, so nobody could read what it kept for itself, or remove it.
+pub fn forget(uid: &str, grants: &Grants, environment: &Environment) {
+    let kept = grants.keyvalue.iter().any(|bucket| bucket.scope == BucketScope::Task);
+    if let Some(path) = environment.keyvalue().filter(|_| kept)
+        && let Err(error) = KeyValue::at(path).forget(uid)
+    {
+        tracing::info!("what the run kept for itself stays: {error}");
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use std::{
     io::{self, Write},
     iter,
     process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use anstyle::{AnsiColor, Style};
@@ -14,9 +17,13 @@ use serde_json::Value;
 
 use crate::{
     args::Format,
+    exit::Exit,
     failure::{Failure, Known},
     figures::FiguresReport,
 };
+
+/// For the words about what was stopped. With the time that a guest has to end, it is within a second.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 
@@ -65,13 +72,33 @@ impl Output {
     pub fn failure(&self, failure: &Failure, known: &Known) -> ExitCode {
         let error = Told::of(failure);
         let figures = known.figures.map(FiguresReport::from);
-        // As above.
-        let _ = match self.format {
-            Format::Text => writeln!(anstream::stderr(), "{error}"),
-            Format::Json => writeln!(io::stderr(), "{}", to_json(&Envelope { error, figures })),
+        let words = match self.format {
+            Format::Text => error.to_string(),
+            Format::Json => to_json(&Envelope { error, figures }),
         };
-        failure.exit().code(known.ran)
+        let exit = failure.exit();
+        tell(
+            words,
+            matches!(exit, Exit::Deadline | Exit::Interrupted).then_some(PATIENCE),
+        );
+        exit.code(known.ran)
     }
+}
+
+/// On standard error. What had to be ended may have filled it, with nobody who reads, and holds its lock: then it isn't told after a while, and the exit
+/// code remains. It remains as well where even standard error is gone.
+fn tell(words: String, patience: Option<Duration>) {
+    let (done, told) = mpsc::channel::<()>();
+    let telling = thread::Builder::new().spawn(move || {
+        let _ = writeln!(anstream::stderr(), "{words}");
+        drop(done);
+    });
+    // Nothing is ever sent: what is waited for is the end.
+    let _ = match (telling, patience) {
+        (Ok(_), Some(patience)) => told.recv_timeout(patience).ok(),
+        (Ok(_), None) => told.recv().ok(),
+        (Err(_), _) => None,
+    };
 }
 
 /// A failure as it is told: `{"error": {…}}` in JSON, with the figures if something ran.

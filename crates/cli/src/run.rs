@@ -1,9 +1,11 @@
 //! `propeller run`: one call of one function, or one run of a program, in the sandbox that a proplet has.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{fmt, future::Future, num::NonZeroU32, time::Duration};
 
 use propeller_api::Work as TaskWork;
-use propeller_host::engine::{Exit as ProgramExit, Invocation, InvokeError, Outcome, Program, Returned, Stdio};
+use propeller_host::engine::{
+    Exit as ProgramExit, Invocation, InvokeError, Outcome, Program, Returned, Sandbox, Stdio,
+};
 use propeller_types::Contract;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,7 +22,7 @@ use crate::{
     runnable::Runnable,
 };
 
-/// How much later than the engine this process ends a program that doesn't end at its deadline: one whose output nobody reads holds a
+/// How much later than the engine this process ends what doesn't end at its deadline: a guest whose output nobody reads holds a
 /// thread of the engine in the kernel, where no deadline reaches.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -54,41 +56,65 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
         order.limits(args.memory, args.timeout),
         order.context(component.origin()),
     );
-    match asked.of(component.contract(), known)? {
-        Work::Call(call) => {
-            let sandbox = order::sandbox(limits, task, &grants, Stdio::Stderr, access.environment)?;
-            let invocation = Invocation {
-                function: call.function,
-                args: call.args,
-                sandbox,
-            };
-            let outcome = component.prepare().await?.invoke(invocation).await;
-            output.report(&Report::new(outcome, known)?)?;
-            Ok(Exit::Done)
-        }
-        Work::Program(args) => {
-            let sandbox = order::sandbox(limits, task, &grants, Stdio::Inherit, access.environment)?;
-            let name = component.origin().short_name();
-            let program = Program { name, args, sandbox };
-            let exit = main(program, component, known).await?;
-            if let Some(figures) = known.figures {
-                let exit_code = exit.code;
-                let figures = figures.into();
-                output.aside(&Ended { exit_code, figures });
-            }
-            Ok(Exit::Program(exit.code))
-        }
+    let uid = task.uid.clone();
+    let walls = |stdio| order::sandbox(limits, task, &grants, stdio, access.environment);
+    let done = match asked.of(component.contract(), known)? {
+        Work::Call(call) => call_it(call, component, walls(Stdio::Stderr)?, output, known).await,
+        Work::Program(args) => run_it(args, component, walls(Stdio::Inherit)?, output, known).await,
+    };
+    order::forget(&uid, &grants, access.environment);
+    done
+}
+
+async fn call_it(
+    call: Call,
+    component: Runnable,
+    sandbox: Sandbox,
+    output: &Output,
+    known: &mut Known,
+) -> Result<Exit, Failure> {
+    let deadline = sandbox.limits.deadline;
+    let invocation = Invocation {
+        function: call.function,
+        args: call.args,
+        sandbox,
+    };
+    let prepared = component.prepare().await?;
+    let outcome = in_time(deadline, prepared.invoke(invocation)).await?;
+    output.report(&Report::new(outcome, known)?)?;
+    Ok(Exit::Done)
+}
+
+async fn run_it(
+    args: Vec<String>,
+    component: Runnable,
+    sandbox: Sandbox,
+    output: &Output,
+    known: &mut Known,
+) -> Result<Exit, Failure> {
+    let name = component.origin().short_name();
+    let program = Program { name, args, sandbox };
+    let exit = main(program, component, known).await?;
+    if let Some(figures) = known.figures {
+        let exit_code = exit.code;
+        let figures = figures.into();
+        output.aside(&Ended { exit_code, figures });
     }
+    Ok(Exit::Program(exit.code))
 }
 
 async fn main(program: Program, component: Runnable, known: &mut Known) -> Result<ProgramExit, Failure> {
     let deadline = program.sandbox.limits.deadline;
     let prepared = component.prepare().await?;
-    let limit = deadline.saturating_add(GRACE);
-    let outcome = tokio::time::timeout(limit, prepared.command(program)).await;
-    let outcome = outcome.map_err(|_| InvokeError::DeadlineExceeded { deadline })?;
+    let outcome = in_time(deadline, prepared.command(program)).await?;
     known.ended(&outcome);
     Ok(outcome.result?)
+}
+
+/// Also what doesn't end by itself at its deadline is over soon after it; what it used isn't known then.
+async fn in_time<T>(deadline: Duration, run: impl Future<Output = Outcome<T>>) -> Result<Outcome<T>, InvokeError> {
+    let outcome = tokio::time::timeout(deadline.saturating_add(GRACE), run).await;
+    outcome.map_err(|_| InvokeError::DeadlineExceeded { deadline })
 }
 
 impl Known {

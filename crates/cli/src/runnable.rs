@@ -88,7 +88,10 @@ fn engine(access: &Access<'_>, instances: NonZeroU32) -> Result<Engine, Failure>
     // Every field is said: the default asks the operating system for processors, which takes longer than a call.
     let config = EngineConfig {
         guest_threads,
+        // Whoever types waits for it.
+        guest_niceness: 0,
         instances: slots,
+        shares: NonZeroU32::MIN,
         warm_components: NonZeroUsize::MIN,
         warm_bytes: usize::MAX,
         cache: access.environment.cache(access.args).map(|directory| CacheConfig {
@@ -99,7 +102,8 @@ fn engine(access: &Access<'_>, instances: NonZeroU32) -> Result<Engine, Failure>
     };
     let engine = match Engine::new(config.clone()) {
         Err(EngineError::Cache(error)) => {
-            tracing::warn!("compiled code isn't kept: {error}");
+            // The first line that a service writes is its URL.
+            tracing::info!("compiled code isn't kept: {error}");
             Engine::new(EngineConfig { cache: None, ..config })?
         }
         engine => engine?,

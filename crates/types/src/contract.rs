@@ -150,8 +150,8 @@ impl Contract {
     fn exports_interface(&self, of_02: &str, of_03: &str) -> Option<Wasi> {
         let generation = |export: &Export| match &export.name {
             _ if export.kind != Kind::Interface => None,
-            name if name.starts_with(of_03) => Some(Wasi::V03),
-            name if name.starts_with(of_02) => Some(Wasi::V02),
+            name if is_release(name, of_03) => Some(Wasi::V03),
+            name if is_release(name, of_02) => Some(Wasi::V02),
             _ => None,
         };
         self.exports.iter().filter_map(generation).max()
@@ -179,6 +179,11 @@ impl Contract {
             .filter(|export| export.kind != Kind::Type)
             .map(|export| export.name.as_str())
     }
+}
+
+/// A draft of an interface (`@0.3.0-rc-2026-01-06`) is another one, which hosts of the release don't find.
+fn is_release(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|patch| !patch.contains('-'))
 }
 
 impl Origin {

@@ -1,10 +1,11 @@
 //! Where guests run: threads of their own. Compilations have others, which a guest can't hold up.
 //!
 //! Heartbeats, MQTT and `stop` live on the runtime of whoever uses the engine. A guest that spins holds a thread of this one instead,
-//! for one tick of the epoch at a time.
+//! for one tick of the epoch at a time. Where it should, it also stands back behind all other threads, and behind compilations.
 
 use std::{future::Future, num::NonZeroUsize, sync::Arc};
 
+use rustix::process::nice;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinError,
@@ -23,12 +24,22 @@ pub(super) struct Executor {
 
 impl Executor {
     /// Threads for guests, which tell `activity` when they sleep and wake.
-    pub(super) fn for_guests(threads: NonZeroUsize, activity: &Arc<Activity>) -> Result<Self, EngineError> {
+    pub(super) fn for_guests(
+        threads: NonZeroUsize,
+        niceness: u8,
+        activity: &Arc<Activity>,
+    ) -> Result<Self, EngineError> {
         let (sleeps, wakes) = (activity.clone(), activity.clone());
         let mut builder = Self::builder("guest", threads);
         builder
             .on_thread_park(move || sleeps.sleeps())
             .on_thread_unpark(move || wakes.wakes());
+        if niceness > 0 {
+            // To Linux a thread is a process. It may be as nice already as one can be.
+            builder.on_thread_start(move || {
+                let _ = nice(niceness.into());
+            });
+        }
         Self::start(builder)
     }
 

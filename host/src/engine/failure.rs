@@ -116,6 +116,14 @@ impl InvokeError {
         }
     }
 
+    /// Where the guest was, a line per function, innermost first.
+    pub fn backtrace(&self) -> &[String] {
+        match self {
+            Self::Trap { backtrace, .. } => backtrace,
+            _ => &[],
+        }
+    }
+
     pub(super) fn host(error: impl std::fmt::Display) -> Self {
         Self::Host {
             detail: clip(format!("{error:#}")),

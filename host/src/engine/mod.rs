@@ -61,9 +61,13 @@ use ticker::Activity;
 pub struct EngineConfig {
     /// How many guests run at the same moment; others wait for their turn, a few milliseconds each.
     pub guest_threads: NonZeroUsize,
+    /// How far guests stand back behind all else on the machine, 0 to 19. Compilations do by 10, so with more than that no guest holds them up.
+    pub guest_niceness: u8,
     /// How many instances there can be at once, waiting ones included. A component with several memories counts more than once. It costs
     /// addresses, and memory only for what is in use.
     pub instances: NonZeroU32,
+    /// In how many parts they are divided. A service takes no more than one of them at a time, so that others find room beside it.
+    pub shares: NonZeroU32,
     /// How many components are kept ready in memory. The one that was used least recently goes first.
     pub warm_components: NonZeroUsize,
     /// Bytes of compiled code that they may have together. What is mapped from a file counts, though the kernel can drop it.
@@ -75,12 +79,14 @@ pub struct EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// A thread per processor, 1,024 instances, and 64 warm components with 1 GiB of code. Nothing is kept on disk, and what is compiled isn't
+    /// A thread per processor, 1,024 instances in 16 shares, and 64 warm components with 1 GiB of code. Nothing is kept on disk, and what is compiled isn't
     /// bounded: a program that takes components from others sets `cache` and `compiler`.
     fn default() -> Self {
         Self {
             guest_threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            guest_niceness: 0,
             instances: const { NonZeroU32::new(1024).unwrap() },
+            shares: const { NonZeroU32::new(16).unwrap() },
             warm_components: const { NonZeroUsize::new(64).unwrap() },
             warm_bytes: 1 << 30,
             cache: None,
@@ -123,7 +129,7 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let activity = Activity::of(config.guest_threads.get());
         Ok(Self(Arc::new(Shared {
-            executor: Executor::for_guests(config.guest_threads, &activity)?,
+            executor: Executor::for_guests(config.guest_threads, config.guest_niceness, &activity)?,
             foundry: Foundry::start(config, activity)?,
         })))
     }

@@ -13,6 +13,10 @@ use tokio::task::JoinSet;
 use super::chain::chain;
 use crate::engine::{Granted, Means, Policy, Refused, TaskContext};
 
+/// Starts whose grants are looked up at the same moment. Where a file system doesn't answer, each holds a thread, of which there are some
+/// hundreds for all that waits for a disk.
+const CHECKS: usize = 64;
+
 /// What tasks may be granted here, and what grants are made of.
 pub struct Rules {
     /// What may be asked.
@@ -57,6 +61,11 @@ impl Gate {
     pub fn pass(&mut self, start: Box<Start>) -> Option<Event> {
         if start.grants.is_none() {
             return Some(Event::Start(start));
+        }
+        if self.checks.len() >= CHECKS {
+            let message = "the grants of other tasks are being looked up, which takes long here".to_owned();
+            let reason = Refusal::Busy;
+            return Some(Event::Refused(start, Rejection { reason, message }));
         }
         let rules = Arc::clone(&self.rules);
         self.checks.spawn_blocking(move || check(start, &rules));
@@ -107,6 +116,8 @@ impl Gate {
 fn check(start: Box<Start>, rules: &Rules) -> Event {
     match rules.grant(&start) {
         Ok(_) => Event::Start(start),
+        // Allowed, but not to be had just now: no other policy would help, and the next attempt may find it. The run says so when it fails.
+        Err(refused) if refused.is_passing() => Event::Start(start),
         Err(refused) => {
             let (reason, message) = (Refusal::NotGranted, chain(&refused));
             Event::Refused(start, Rejection { reason, message })

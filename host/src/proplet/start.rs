@@ -1,6 +1,6 @@
 //! From settings to a proplet with all its parts.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use propeller_artifact::{self as artifact, Client, ClientConfig};
 use propeller_bus::{self as bus, Options, TlsError};
@@ -19,7 +19,7 @@ use super::{
     logs, machine,
     metrics::Metrics,
     run::Parts,
-    supervisor::{Supervisor, Workshop},
+    supervisor::{Room, Supervisor, Workshop},
     vitals::Doctor,
     voice::{Profile, Voice},
 };
@@ -33,6 +33,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const SESSION_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The largest message, with room for its topic and headers.
 const MAX_PACKET_BYTES: u32 = MAX_MESSAGE_BYTES as u32 + 1024;
+
+/// Behind the threads that serve MQTT, and behind compilations.
+const GUEST_NICENESS: u8 = 15;
+
+/// Of one task: twice as many memories, and four times as many tables, are what one component may have at most, or more.
+const INSTANCES_EACH: NonZeroU32 = NonZeroU32::new(64).unwrap();
+/// Each takes up to ten of the 65,530 mappings that Linux gives a process.
+const MOST_INSTANCES: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
 /// Questions that wait for the loop. More than a few at once is somebody's mistake, and waits.
 const QUESTIONS: usize = 16;
@@ -78,6 +86,7 @@ impl Proplet {
             registries: settings.registries.clone(),
             docker_config: settings.docker_config.clone(),
             max_component: settings.max_artifact,
+            cache_size: settings.artifact_cache,
             ..ClientConfig::new(settings.state_dir.join("artifacts"))
         })?;
         let engine = Engine::new(engine_config(&settings))?;
@@ -93,6 +102,7 @@ impl Proplet {
         let supervisor = Supervisor::new(Workshop {
             engine: engine.clone(),
             artifacts,
+            room: Room::new(settings.max_artifact),
             settings: settings.task,
             service: settings.service.clone(),
             rules: Arc::clone(&rules),
@@ -144,6 +154,7 @@ impl Proplet {
 
 fn engine_config(settings: &Settings) -> EngineConfig {
     let default = EngineConfig::default();
+    let (instances, shares) = room(settings.capacity.tasks, default.instances);
     EngineConfig {
         guest_threads: settings.engine.guest_threads.unwrap_or(default.guest_threads),
         cache: Some(CacheConfig {
@@ -151,8 +162,19 @@ fn engine_config(settings: &Settings) -> EngineConfig {
             max_bytes: settings.engine.cache_size,
         }),
         compiler: Compiler::this_program(settings.engine.compile),
+        guest_niceness: GUEST_NICENESS,
+        instances,
+        shares,
         ..default
     }
+}
+
+/// Instances, and shares of them: one for each task, and one for the canary. Each has room for as many requests as a service serves at a time, and
+/// for the largest component. Where there may be more tasks than that takes slots for, they share them.
+fn room(tasks: u32, least: NonZeroU32) -> (NonZeroU32, NonZeroU32) {
+    let shares = NonZeroU32::MIN.saturating_add(tasks);
+    let instances = shares.saturating_mul(INSTANCES_EACH);
+    (instances.min(MOST_INSTANCES).max(shares).max(least), shares)
 }
 
 /// Serves until the process ends.
@@ -194,5 +216,23 @@ fn profile(settings: Settings) -> Profile {
         host: machine::host_info(),
         labels: settings.labels,
         max_packet_bytes: MAX_PACKET_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_has_room_for_what_one_may_take() {
+        let check = |tasks: u32, instances: u32| {
+            let (found, shares) = room(tasks, EngineConfig::default().instances);
+            assert_eq!((found.get(), shares.get()), (instances, tasks + 1), "{tasks} tasks");
+        };
+        check(1, 1024);
+        check(8, 1024);
+        check(32, 33 * 64);
+        check(1000, 4096);
+        check(9000, 9001);
     }
 }

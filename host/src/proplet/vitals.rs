@@ -10,13 +10,13 @@ use propeller_types::InvalidFunctionRef;
 use serde::Serialize;
 use serde_json::json;
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, OnceCell, mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::chain::chain;
-use crate::engine::{Engine, Granted, Invocation, Limits, Sandbox, Stdio, TaskContext};
+use crate::engine::{Engine, Granted, Invocation, Limits, Prepared, Sandbox, Stdio, TaskContext};
 
 /// For an answer. Kubernetes' probes wait a second.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -45,7 +45,14 @@ pub type Question = oneshot::Sender<Pulse>;
 pub struct Doctor {
     questions: mpsc::Sender<Question>,
     engine: Engine,
-    canary: Arc<Mutex<Option<(Instant, Part)>>>,
+    canary: Arc<Canary>,
+}
+
+/// The component, once it's compiled, and how it went the last time.
+#[derive(Default)]
+struct Canary {
+    prepared: OnceCell<Prepared>,
+    last: Mutex<Option<(Instant, Part)>>,
 }
 
 /// How one part is.
@@ -74,9 +81,15 @@ impl Part {
 }
 
 impl Doctor {
-    /// `questions` go to the loop.
+    /// `questions` go to the loop. Must be called inside a Tokio runtime: nobody who asks waits long enough for the canary to be compiled.
     pub fn new(questions: mpsc::Sender<Question>, engine: Engine) -> Self {
-        let canary = Arc::default();
+        let canary = Arc::<Canary>::default();
+        let (first, works) = (canary.clone(), engine.clone());
+        tokio::spawn(async move {
+            if let Err(problem) = first.prepared(&works).await {
+                tracing::warn!(problem, "the engine cannot be tried");
+            }
+        });
         Self {
             questions,
             engine,
@@ -122,13 +135,13 @@ impl Doctor {
 
     /// Whether a component can be called on the guests' threads, whatever they are busy with.
     async fn canary(&self) -> Part {
-        let mut last = self.canary.lock().await;
+        let mut last = self.canary.last.lock().await;
         if let Some((when, part)) = &*last
             && when.elapsed() < CANARY_LASTS
         {
             return part.clone();
         }
-        let song = timeout(PATIENCE, sing(&self.engine)).await;
+        let song = timeout(PATIENCE, self.canary.sing(&self.engine)).await;
         let song = song.unwrap_or_else(|_| Err("the guests' threads do not get to it".to_owned()));
         let part = match song {
             Ok(()) => Part::new(true, "components run", ""),
@@ -139,9 +152,19 @@ impl Doctor {
     }
 }
 
-async fn sing(engine: &Engine) -> Result<(), String> {
-    let digest = digest_of(CANARY);
-    let prepared = engine.prepare(&digest, CANARY).await.map_err(|error| chain(&error))?;
+impl Canary {
+    async fn prepared(&self, engine: &Engine) -> Result<&Prepared, String> {
+        let prepare = async || engine.prepare(&digest_of(CANARY), CANARY).await;
+        let prepared = self.prepared.get_or_try_init(prepare).await;
+        prepared.map_err(|error| chain(&error))
+    }
+
+    async fn sing(&self, engine: &Engine) -> Result<(), String> {
+        sing(self.prepared(engine).await?).await
+    }
+}
+
+async fn sing(prepared: &Prepared) -> Result<(), String> {
     let name = || "canary".to_owned();
     let invocation = Invocation {
         function: "sing".parse().map_err(|error: InvalidFunctionRef| error.to_string())?,

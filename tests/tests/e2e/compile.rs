@@ -114,7 +114,20 @@ async fn a_compilation_ends_with_the_last_who_waits() -> Result<()> {
             tokio::spawn(async move { prepare(&engine, slow()).await })
         })
         .collect();
-    wait_for("a child", PATIENCE, async || child(bounds.memory).context("none")).await?;
+    let child_of = |memory| child(memory).context("none");
+    let process = wait_for("a child", PATIENCE, async || child_of(bounds.memory)).await?;
+    // It says so itself as it begins.
+    let sacrificed = async || {
+        let score = fs::read_to_string(process.join("oom_score_adj"))?;
+        ensure!(score.trim() == "1000", "the kernel would end others before it: {score}");
+        Ok(())
+    };
+    wait_for(
+        "its place in the order of the out-of-memory killer",
+        PATIENCE,
+        sacrificed,
+    )
+    .await?;
     waiting.remove(0).abort();
     tokio::time::sleep(Duration::from_millis(50)).await;
     child(bounds.memory).context("it ended, although somebody waits")?;
@@ -126,6 +139,32 @@ async fn a_compilation_ends_with_the_last_who_waits() -> Result<()> {
     };
     wait_for("the end of the child", PATIENCE, gone).await?;
     ensure!(begin.elapsed() < PROMPTLY, "{:?}", begin.elapsed());
+    Ok(())
+}
+
+/// Several that take minutes hold up nothing that takes a moment.
+#[tokio::test]
+async fn what_takes_long_to_compile_makes_way() -> Result<()> {
+    let bounds = CompileBounds {
+        quick: Duration::from_millis(300),
+        memory: 1_345_678_901,
+        ..CompileBounds::default()
+    };
+    let engine = engine(proplet().await?, bounds, None)?;
+    let slow: Vec<_> = (0..4_u8)
+        .map(|n| {
+            // Each is another one by an empty section with a name of its own.
+            let bytes = [slow(), vec![0, 2, 1, n]].concat();
+            let engine = engine.clone();
+            tokio::spawn(async move { prepare(&engine, bytes).await })
+        })
+        .collect();
+    let addition = fs::read(cargo::guest("addition").await?)?;
+    // They are in the queue before it.
+    wait_for("a child", PATIENCE, async || child(bounds.memory).context("none")).await?;
+    tokio::time::timeout(PATIENCE / 2, prepare(&engine, addition)).await??;
+    ensure!(slow.iter().all(|slow| !slow.is_finished()), "they weren't slow");
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }
 
@@ -206,11 +245,12 @@ async fn refused(engine: &Engine, bytes: Vec<u8>) -> Result<PrepareError> {
     prepare(engine, bytes).await.err().context("it was compiled")
 }
 
-/// The command line of a compiling process that has this bound on its memory.
-fn child(memory: u64) -> Option<String> {
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let command = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("cmdline")).ok();
-    processes
-        .filter_map(command)
-        .find(|command| command.contains("\0__compile\0") && command.contains(&memory.to_string()))
+/// Where the kernel tells of a compiling process that has this bound on its memory.
+fn child(memory: u64) -> Option<PathBuf> {
+    let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
+    let is_it = |process: &PathBuf| {
+        let command = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+        command.contains("\0__compile\0") && command.contains(&memory.to_string())
+    };
+    processes.into_iter().find(is_it)
 }

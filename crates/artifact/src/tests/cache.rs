@@ -147,3 +147,31 @@ async fn a_cache_that_cant_be_written_is_named() {
     assert_eq!(error.reason(), "CacheFailed");
     assert!(error.to_string().contains("cache"), "{error}");
 }
+
+#[tokio::test]
+async fn what_was_used_least_recently_makes_room() {
+    let fake = Fake::start().await;
+    // Of manifest and component each, with room for two of both.
+    let bench = Bench::with("", |client| client.cache_size = 3000);
+    let component = |n: u8| [COMPONENT, &[0, 0xe0, 7, 1, n], &[n; 990]].concat();
+    let pull = async |n: u8| {
+        let (bytes, tag) = (component(n), n.to_string());
+        fake.publish(&tag, &[("application/wasm", &bytes)]);
+        bench
+            .client
+            .pull(&fake.reference(&tag), &Progress::none())
+            .await
+            .unwrap();
+        cached(&bench, &digest_of(&bytes))
+    };
+    let (one, two) = (pull(1).await, pull(2).await);
+    let long_ago = |path: &PathBuf, hours: u64| {
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+        fs::File::open(path).unwrap().set_modified(then).unwrap();
+    };
+    long_ago(&one, 2);
+    long_ago(&two, 1);
+    pull(1).await;
+    let three = pull(3).await;
+    assert_eq!([one, two, three].map(|path| path.exists()), [true, false, true]);
+}

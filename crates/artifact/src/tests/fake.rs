@@ -27,6 +27,8 @@ pub(super) enum Answer {
     /// The connection ends after these bytes, of which one more is announced.
     Cut(&'static [u8]),
     Redirect(String),
+    /// This status, and zeros without an end.
+    Endless(u16),
     Never,
 }
 
@@ -185,6 +187,10 @@ async fn misbehave(answer: Answer) -> Response {
             (length, Body::from_stream(futures::stream::iter(parts))).into_response()
         }
         Answer::Redirect(location) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, location)]).into_response(),
+        Answer::Endless(status) => {
+            let zeros = futures::stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(&[0; 1 << 16])));
+            (StatusCode::from_u16(status).unwrap(), Body::from_stream(zeros)).into_response()
+        }
         Answer::Never => std::future::pending().await,
     }
 }

@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use super::{Bench, COMPONENT, fake::Fake, told};
+use super::{
+    Bench, COMPONENT,
+    fake::{Answer, Fake},
+    told,
+};
 use crate::{Error, Progress, digest_of};
 
 async fn pull(layers: &[(&str, &[u8])]) -> (Result<(), Error>, Fake) {
@@ -187,4 +191,27 @@ async fn a_config_that_makes_no_sense_costs_nothing() {
         fake.manifest(tag, &json!({"schemaVersion": 2, "config": config, "layers": [layer]}));
         assert_eq!(bench.client.resolve(&fake.reference(tag)).await.unwrap().imports, None);
     }
+}
+
+/// Whoever names a registry chooses who answers.
+#[tokio::test]
+async fn an_answer_without_an_end_is_not_taken() {
+    let check = async |part: &'static str, status: u16, reason: &str| {
+        let (fake, bench) = (Fake::start().await, Bench::with("", |client| client.patience.tries = 1));
+        fake.publish("1", &[("application/wasm", COMPONENT)]);
+        if part == "/token" {
+            fake.require_token();
+        }
+        fake.answer(part, usize::MAX, Answer::Endless(status));
+        let pull = bench.client.pull(&fake.reference("1"), &Progress::none()).await;
+        let error = pull.map(drop).unwrap_err();
+        assert_eq!(error.reason(), reason, "{part} {status}: {}", told(&error));
+    };
+    check("/manifests/", 200, "TooLarge").await;
+    check("/manifests/", 404, "NotFound").await;
+    check("/manifests/", 500, "RegistryFailed").await;
+    check("/blobs/", 200, "DigestMismatch").await;
+    check("/blobs/", 404, "NotFound").await;
+    check("/token", 200, "RegistryFailed").await;
+    check("/token", 403, "Unauthorized").await;
 }

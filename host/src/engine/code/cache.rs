@@ -80,12 +80,12 @@ pub enum CacheError {
 const TRAILER: usize = 8 + 8 + Seal::LENGTH;
 
 /// How old a time of use may be. Telling it each time would write to the disk whenever something is read.
-const STALE: Duration = Duration::from_secs(3600);
+pub(super) const STALE: Duration = Duration::from_secs(3600);
 
 /// What is found in an entry.
 pub(super) struct Entry {
-    /// The file, which begins with the code.
-    pub(super) path: PathBuf,
+    /// The file, which begins with the code. Whatever becomes of its name, this is what was found sealed.
+    pub(super) file: File,
     /// What the component's types are read from.
     pub(super) outline: Vec<u8>,
 }
@@ -112,16 +112,15 @@ impl Cache {
         })
     }
 
-    /// The entry of this digest, if there is one that was sealed here. Any other is removed.
+    /// The entry of this digest, if there is one that was sealed here. Any other is removed; one that can't be read just now isn't.
     pub(super) fn find(&self, digest: &Digest) -> Option<Entry> {
         let path = self.path(digest, "cwasm");
         match self.read(digest, &path) {
-            Ok(found) => found,
-            Err(error) => {
-                self.discard(digest, &error);
-                None
-            }
+            Ok(found) => return found,
+            Err(error) if is_damage(&error) => self.discard(digest, &error),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "compiled code can't be read"),
         }
+        None
     }
 
     /// Remove an entry that turned out to be unusable.
@@ -146,14 +145,22 @@ impl Cache {
         seal.add(&lengths);
         let seal = seal.finish();
         let path = self.path(digest, "cwasm");
-        sweep::put(&path, &[code, &outline, &lengths, &seal])?;
+        let file = sweep::put(&path, &[code, &outline, &lengths, &seal])?;
         sweep::sweep(&self.config.directory, self.config.max_bytes, &path)?;
-        Ok(Entry { path, outline })
+        Ok(Entry { file, outline })
     }
 
     /// The right to compile this digest, among all processes that share the directory. None if another one has it.
     pub(super) fn try_lock(&self, digest: &Digest) -> io::Result<Option<Lock>> {
         Lock::try_take(self.path(digest, "lock"))
+    }
+
+    /// Says that the code of this digest is in use, though it isn't read.
+    pub(super) fn touch(&self, digest: &Digest) {
+        // It may be gone, and code in memory is as good.
+        if let Ok(file) = File::open(self.path(digest, "cwasm")) {
+            let _ = file.set_modified(SystemTime::now());
+        }
     }
 
     fn read(&self, digest: &Digest, path: &Path) -> io::Result<Option<Entry>> {
@@ -178,10 +185,7 @@ impl Cache {
             return Err(damaged());
         }
         touch(&file, &metadata);
-        Ok(Some(Entry {
-            path: path.to_owned(),
-            outline: bytes,
-        }))
+        Ok(Some(Entry { file, outline: bytes }))
     }
 
     fn seal(&self, digest: &Digest) -> Seal {
@@ -218,6 +222,11 @@ fn lengths(code: usize, outline: usize) -> [u8; 16] {
     first.copy_from_slice(&(code as u64).to_le_bytes());
     second.copy_from_slice(&(outline as u64).to_le_bytes());
     lengths
+}
+
+/// Whether the file is at fault, and not that the process has no descriptors or the disk no answer.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 fn damaged() -> io::Error {
@@ -278,5 +287,23 @@ impl Hasher for Blake3 {
         let mut word = [0; 8];
         word.copy_from_slice(hash.as_bytes().split_at(8).0);
         u64::from_le_bytes(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_does_not_answer_damages_nothing() {
+        assert!(is_damage(&damaged()));
+        assert!(is_damage(&io::ErrorKind::UnexpectedEof.into()));
+        for errno in [
+            rustix::io::Errno::MFILE,
+            rustix::io::Errno::IO,
+            rustix::io::Errno::NOMEM,
+        ] {
+            assert!(!is_damage(&errno.into()), "{errno}");
+        }
     }
 }

@@ -41,6 +41,8 @@ impl Compiler {
 pub struct CompileBounds {
     /// Time from its begin to its end.
     pub wall: Duration,
+    /// Time after which it makes way for others.
+    pub quick: Duration,
     /// Bytes of memory.
     pub memory: u64,
     /// Bytes of the code that comes of it.
@@ -52,6 +54,7 @@ impl Default for CompileBounds {
     fn default() -> Self {
         Self {
             wall: Duration::from_secs(300),
+            quick: Duration::from_secs(10),
             memory: 2 << 30,
             code: 512 << 20,
         }
@@ -59,6 +62,14 @@ impl Default for CompileBounds {
 }
 
 impl Compiler {
+    /// Of a compilation that can be ended.
+    pub(super) fn bounds(&self) -> Option<&CompileBounds> {
+        match self {
+            Self::InProcess => None,
+            Self::Child { bounds, .. } => Some(bounds),
+        }
+    }
+
     /// Compiles a component for this engine. Dropping the future ends a child; in this process, the compilation goes on to its end.
     pub(super) async fn compile(&self, home: &Arc<Home>, component: Bytes) -> Result<Vec<u8>, PrepareError> {
         match self {

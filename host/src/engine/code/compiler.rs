@@ -101,19 +101,27 @@ impl Order {
         }
         // Memory that can be written to: what a compiler needs. Address space would count what allocators set aside for each thread.
         limit(Resource::Data, self.memory)?;
-        limit(Resource::Cpu, self.seconds.saturating_mul(processors()))?;
+        // At the first of the two it gets a signal that says what it is, at the other it's killed.
+        let seconds = self.seconds.saturating_mul(processors());
+        limits(Resource::Cpu, seconds, seconds.saturating_add(1))?;
         limit(Resource::Core, 0)?;
         limit(Resource::Nofile, 64)?;
         // It may be as nice already as one can be.
         let _ = nice(NICENESS);
+        // Where the machine has no memory left, this goes first, and not who started it with all its guests.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         Ok(())
     }
 }
 
 fn limit(resource: Resource, value: u64) -> io::Result<()> {
+    limits(resource, value, value)
+}
+
+fn limits(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
     let limit = Rlimit {
-        current: Some(value),
-        maximum: Some(value),
+        current: Some(current),
+        maximum: Some(maximum),
     };
     Ok(setrlimit(resource, limit)?)
 }

@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use propeller_types::Contract;
 use wasmtime::{Engine, component::Linker};
 
-use super::{pool, target::Target};
+use super::{
+    pool::{self, Share, Slots},
+    target::Target,
+};
 use crate::engine::{
     EngineError, linker,
     state::State,
@@ -21,24 +24,26 @@ pub(super) struct Home {
     pub(super) engine: Engine,
     pub(super) linker: Linker<State>,
     pub(super) target: Target,
+    /// Of its pool, for one service.
+    pub(super) share: Share,
 }
 
 /// One or two [`Home`]s.
 pub(super) struct Engines {
     plain: Arc<Home>,
     concurrent: Mutex<Option<Arc<Home>>>,
-    instances: u32,
+    slots: Slots,
     ticker: Ticker,
 }
 
 impl Engines {
-    /// Makes the first engine, with slots for this many instances.
-    pub(super) fn start(instances: u32, activity: Arc<Activity>) -> Result<Self, EngineError> {
+    /// Makes the first engine, with slots for so many instances.
+    pub(super) fn start(slots: Slots, activity: Arc<Activity>) -> Result<Self, EngineError> {
         let ticker = Ticker::start(activity)?;
         Ok(Self {
-            plain: Arc::new(Home::new(false, instances, &ticker)?),
+            plain: Arc::new(Home::new(false, slots, &ticker)?),
             concurrent: Mutex::default(),
-            instances,
+            slots,
             ticker,
         })
     }
@@ -57,20 +62,21 @@ impl Engines {
         if let Some(home) = &*concurrent {
             return Ok(home.clone());
         }
-        let home = Arc::new(Home::new(true, self.instances, &self.ticker)?);
+        let home = Arc::new(Home::new(true, self.slots, &self.ticker)?);
         Ok(concurrent.insert(home).clone())
     }
 }
 
 impl Home {
-    fn new(concurrency: bool, instances: u32, ticker: &Ticker) -> Result<Self, EngineError> {
-        let (engine, target) = pool::engine(concurrency, instances)
-            .map_err(|error| EngineError::Configure(error.into_boxed_dyn_error()))?;
+    fn new(concurrency: bool, slots: Slots, ticker: &Ticker) -> Result<Self, EngineError> {
+        let (engine, target, share) =
+            pool::engine(concurrency, slots).map_err(|error| EngineError::Configure(error.into_boxed_dyn_error()))?;
         ticker.add(engine.weak());
         Ok(Self {
             linker: linker::linker(&engine, concurrency)?,
             engine,
             target,
+            share,
         })
     }
 }

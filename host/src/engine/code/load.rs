@@ -2,7 +2,7 @@
 //!
 //! The only place where compiled code, which the processor will run as it is, comes in. Wasmtime looks at its headers and believes the rest.
 
-use std::{path::Path, sync::Arc};
+use std::{fs::File, io, os::fd::AsRawFd, sync::Arc};
 
 use propeller_types::Contract;
 use wasmtime::component::Component;
@@ -23,7 +23,9 @@ pub(super) fn from_memory(home: &Home, contract: Contract, code: &[u8]) -> Resul
 }
 
 /// Code in a file of the cache, which is mapped.
-pub(super) fn from_file(home: &Home, contract: Contract, file: &Path) -> Result<Arc<Code>, PrepareError> {
+pub(super) fn from_file(home: &Home, contract: Contract, file: &File) -> Result<Arc<Code>, PrepareError> {
+    // The very file that was verified, whatever has its name by now.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     #[allow(
         unsafe_code,
         reason = "Wasmtime runs what it's given, and maps the file as long as the code lives"
@@ -31,23 +33,32 @@ pub(super) fn from_file(home: &Home, contract: Contract, file: &Path) -> Result<
     // SAFETY: the caller has read the file through and found it sealed by the key of this cache, so it is what this program's own compiler
     // wrote. It is in a directory that only this user can write to, where no program changes a file: files are put in place whole, by
     // rename, and removed, neither of which changes what is mapped.
-    let component = unsafe { Component::deserialize_file(&home.engine, file) };
+    let component = unsafe { Component::deserialize_file(&home.engine, path) };
     link(home, contract, component)
 }
 
-/// Whatever Wasmtime doesn't like of code that was compiled for it, it's that the pool has no slot for it.
 fn link(home: &Home, contract: Contract, component: wasmtime::Result<Component>) -> Result<Arc<Code>, PrepareError> {
-    let component = component.map_err(|error| PrepareError::TooLarge {
-        detail: clip(format!("{error:#}")),
-    })?;
+    let component = component.map_err(refusal)?;
     let memories = component.resources_required().map_or(0, |needs| needs.num_memories);
     if memories > MEMORIES {
         let detail = format!("it has {memories} memories; this host runs components of up to {MEMORIES}");
         return Err(PrepareError::TooLarge { detail });
     }
     match home.linker.instantiate_pre(&component) {
-        Ok(pre) => Ok(Arc::new(Code::new(pre, contract))),
+        Ok(pre) => Ok(Arc::new(Code::new(pre, contract, home.share.fits(&component)))),
         Err(error) => Err(unknown_import(&contract, &error)),
+    }
+}
+
+/// Whatever Wasmtime itself doesn't like of code that was compiled for it, it's that the pool has no slot for it.
+fn refusal(error: wasmtime::Error) -> PrepareError {
+    let is_system =
+        |cause: &(dyn std::error::Error + 'static)| cause.is::<io::Error>() || cause.is::<rustix::io::Errno>();
+    if error.chain().any(is_system) {
+        return PrepareError::host(error);
+    }
+    PrepareError::TooLarge {
+        detail: clip(format!("{error:#}")),
     }
 }
 
@@ -61,5 +72,22 @@ fn unknown_import(contract: &Contract, error: &wasmtime::Error) -> PrepareError 
     PrepareError::UnknownImport {
         import: clip(import.unwrap_or("?").to_owned()),
         detail: clip(details.join(": ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_is_not_the_components_fault() {
+        let reason = |error: wasmtime::Error| refusal(error).reason();
+        let mapped = wasmtime::Error::from(rustix::io::Errno::NOMEM).context("failed to create mmap for file");
+        assert_eq!(reason(mapped), "HostFailure");
+        assert_eq!(reason(io::Error::from_raw_os_error(24).into()), "HostFailure");
+        assert_eq!(
+            reason(wasmtime::Error::msg("more tables than a slot has")),
+            "ComponentTooLarge"
+        );
     }
 }

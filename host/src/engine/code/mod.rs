@@ -27,6 +27,7 @@ mod target;
 
 use std::{
     borrow::Cow,
+    pin::pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -36,9 +37,9 @@ use futures::{FutureExt, future::BoxFuture};
 use propeller_api::Digest;
 use propeller_types::{Contract, lift, outline};
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -49,18 +50,14 @@ pub(super) use prepared::Code;
 pub use prepared::{PrepareError, Prepared};
 
 use super::{EngineConfig, EngineError, executor::Executor, ticker::Activity};
-use cache::{Cache, Entry};
-use engines::Engines;
+use cache::{Cache, Entry, STALE};
+use engines::{Engines, Home};
 use lock::Lock;
 use shelf::{Found, Ready, Room, Shelf};
 
-/// Compilations at the same moment. One alone uses every processor for most of its time; a second one lets something small pass by
-/// something large.
-const COMPILATIONS: usize = 2;
-
-/// How long the compilation of the same digest by another process is waited for. It takes a few seconds; whatever that process does instead,
-/// compiling a second time is better than waiting for longer.
-const OTHERS: Duration = Duration::from_secs(30);
+/// Compilations at the same moment, beside one that takes long. One alone uses every processor for most of its time; the other lane lets something
+/// small pass by something large.
+const COMPILATIONS: usize = 1;
 
 /// How often another process is asked whether it's done.
 const ASKED: Duration = Duration::from_millis(20);
@@ -88,12 +85,18 @@ struct Works {
     cache: Option<Cache>,
     compiler: Compiler,
     turns: Semaphore,
+    /// For what takes long.
+    slow: Semaphore,
 }
 
 impl Foundry {
     /// `activity` is that of the threads on which guests run.
     pub(super) fn start(config: EngineConfig, activity: Arc<Activity>) -> Result<Self, EngineError> {
-        let engines = Engines::start(config.instances.get(), activity)?;
+        let slots = pool::Slots {
+            instances: config.instances,
+            shares: config.shares,
+        };
+        let engines = Engines::start(slots, activity)?;
         let open = |cache| Cache::open(cache, &engines.plain().engine);
         Ok(Self {
             shelf: Shelf::new(Room {
@@ -106,6 +109,7 @@ impl Foundry {
                 engines,
                 compiler: config.compiler,
                 turns: Semaphore::new(COMPILATIONS),
+                slow: Semaphore::new(1),
             }),
         })
     }
@@ -113,6 +117,7 @@ impl Foundry {
     /// The component of this digest, made of `bytes` unless it's there already.
     pub(super) async fn prepare(&self, digest: &Digest, bytes: Bytes) -> Result<Arc<Code>, PrepareError> {
         if let Some(Found::Ready(code)) = self.shelf.get(digest) {
+            self.works.note_use(digest, &code);
             return Ok(code);
         }
         let executor = self.executor()?;
@@ -144,6 +149,9 @@ impl Foundry {
             Some(_) => self.shelf.get_or_start(digest, look),
             None => self.shelf.get(digest)?,
         };
+        if let Found::Ready(code) = &found {
+            self.works.note_use(digest, code);
+        }
         self.land(digest, found).await.ok()
     }
 
@@ -202,16 +210,58 @@ impl Works {
             },
         };
         // Fails only if somebody closed the semaphore, and nobody does.
-        let _turn = self.turns.acquire().await;
+        let turn = self.turns.acquire().await.ok();
         let (contract, component) = blocking(move || read(bytes)).await??;
         let home = self.engines.of(&contract).map_err(PrepareError::host)?;
-        let compiled = self.compiler.compile(&home, component.clone()).await?;
+        let compiled = self.compile(&home, &component, turn).await?;
         let works = self.clone();
-        blocking(move || match works.keep(&digest, &compiled, &component) {
-            Some(entry) => load::from_file(&home, contract, &entry.path),
-            None => load::from_memory(&home, contract, &compiled),
+        blocking(move || {
+            // What can't be linked isn't kept: it would only take the place of what runs.
+            let code = load::from_memory(&home, contract.clone(), &compiled)?;
+            let mapped = works
+                .keep(&digest, &compiled, &component)
+                .map(|entry| load::from_file(&home, contract, &entry.file));
+            // Mapped, it's memory that the kernel can have back.
+            Ok(mapped.and_then(Result::ok).unwrap_or(code))
         })
         .await?
+    }
+
+    /// Compiles, and makes way for others if that takes long: a few that take minutes would else hold up all that's new. They take turns of their own,
+    /// one at a time. Who finds that one taken begins again when it's free, since a process that waits would hold its memory.
+    async fn compile(
+        &self,
+        home: &Arc<Home>,
+        component: &Bytes,
+        turn: Option<SemaphorePermit<'_>>,
+    ) -> Result<Vec<u8>, PrepareError> {
+        let Some(bounds) = self.compiler.bounds() else {
+            return self.compiler.compile(home, component.clone()).await;
+        };
+        {
+            let mut compiling = pin!(self.compiler.compile(home, component.clone()));
+            match timeout(bounds.quick, compiling.as_mut()).await {
+                Ok(compiled) => return compiled,
+                Err(_) => {
+                    if let Ok(_slow) = self.slow.try_acquire() {
+                        drop(turn);
+                        return compiling.await;
+                    }
+                }
+            }
+        }
+        drop(turn);
+        let _slow = self.slow.acquire().await;
+        self.compiler.compile(home, component.clone()).await
+    }
+
+    /// What is in use all the time isn't read from the disk, which would be taken for not being used at all.
+    fn note_use(&self, digest: &Digest, code: &Code) {
+        if let Some(cache) = &self.cache
+            && code.is_due(STALE)
+        {
+            cache.touch(digest);
+        }
     }
 
     /// Waits until no other process compiles this digest. Whatever goes wrong with that costs a second compilation at most.
@@ -219,13 +269,18 @@ impl Works {
         let Some(cache) = &self.cache else {
             return Alone::AtOnce(None);
         };
+        // As long as it may take there. After that, compiling a second time is better than waiting for longer.
+        let others = self
+            .compiler
+            .bounds()
+            .map_or(CompileBounds::default().wall, |bounds| bounds.wall);
         let begin = Instant::now();
         let mut waited = false;
         loop {
             match cache.try_lock(digest) {
                 Ok(Some(lock)) if waited => return Alone::Later(Some(lock)),
                 Ok(Some(lock)) => return Alone::AtOnce(Some(lock)),
-                Ok(None) if begin.elapsed() < OTHERS => sleep(ASKED).await,
+                Ok(None) if begin.elapsed() < others => sleep(ASKED).await,
                 Ok(None) => return Alone::Later(None),
                 Err(error) => {
                     tracing::warn!(%digest, %error, "cannot see whether another process compiles this");
@@ -239,12 +294,18 @@ impl Works {
     fn load(&self, digest: &Digest) -> Option<Arc<Code>> {
         let cache = self.cache.as_ref()?;
         let entry = cache.find(digest)?;
-        let contract = Contract::read(&entry.outline).map_err(|error| error.to_string());
-        let code = contract.and_then(|contract| {
-            let home = self.engines.of(&contract).map_err(|error| error.to_string())?;
-            load::from_file(&home, contract, &entry.path).map_err(|error| error.to_string())
-        });
-        code.inspect_err(|error| cache.discard(digest, error)).ok()
+        let code = Contract::read(&entry.outline)
+            .map_err(|error| PrepareError::Contract(Arc::new(error)))
+            .and_then(|contract| {
+                let home = self.engines.of(&contract).map_err(PrepareError::host)?;
+                load::from_file(&home, contract, &entry.file)
+            });
+        match &code {
+            Ok(_) => {}
+            Err(error @ PrepareError::Host { .. }) => tracing::warn!(%digest, %error, "compiled code can't be loaded"),
+            Err(error) => cache.discard(digest, error),
+        }
+        code.ok()
     }
 
     /// Puts code into the cache. A disk that is full, for instance, is no reason not to run what was compiled.

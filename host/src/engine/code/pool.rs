@@ -7,8 +7,10 @@
 //! a processor with 39 bits of them), so its limit is looked at first, and then smaller and smaller pools are tried. Where not even a
 //! small one fits, memories are made on demand, without any spare addresses.
 
+use std::num::NonZeroU32;
+
 use rustix::process::{Resource, getrlimit};
-use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
 
 use super::target::{Memories, Target};
 
@@ -17,6 +19,11 @@ use super::target::{Memories, Target};
 const MEMORIES: u32 = 64;
 const TABLES: u32 = 256;
 const CORE_INSTANCES: u32 = 512;
+
+/// Slots for each instance. Most components have one memory and one table; those with more take more slots. Core instances are only counted, so
+/// there are as many as can ever be asked for.
+const MEMORIES_EACH: u32 = 2;
+const TABLES_EACH: u32 = 4;
 
 /// Stacks that there are at least where async guests run, which may have several each. Without concurrency it's one for each instance. Each takes a
 /// system call when the pool is made.
@@ -42,10 +49,54 @@ const BYTES_PER_INSTANCE: u64 = 2 * (MEMORY_BYTES + (64 << 20)) + (64 << 20);
 /// Below this a pool isn't worth its addresses.
 const LEAST: u32 = 8;
 
-/// Makes the engine for a target, with a pool of `instances` or as many as fit.
+/// How many instances there are to be, and for how many runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slots {
+    pub(super) instances: NonZeroU32,
+    /// Parts of it, of which a service takes one at most.
+    pub(super) shares: NonZeroU32,
+}
+
+/// What one service may take of the pool, so that every other run finds as much.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    instances: u32,
+    memories: u32,
+    tables: u32,
+}
+
+impl Share {
+    /// Without a pool there are no slots to be short of.
+    const UNBOUNDED: Self = Self {
+        instances: u32::MAX,
+        memories: u32::MAX,
+        tables: u32::MAX,
+    };
+
+    fn of_pool(instances: u32, shares: NonZeroU32) -> Self {
+        Self {
+            instances: instances / shares,
+            memories: memories(instances) / shares,
+            tables: tables(instances) / shares,
+        }
+    }
+
+    /// Instances of the component that it has room for. One in any case, since a component is never larger than the pool.
+    pub(super) fn fits(self, component: &Component) -> u32 {
+        // What isn't known counts as what a component may have at most.
+        let needs = component.resources_required();
+        let (memories, tables) = needs.map_or((MEMORIES, TABLES), |needs| (needs.num_memories, needs.num_tables));
+        let by_memories = self.memories / memories.max(1);
+        let by_tables = self.tables / tables.max(1);
+        self.instances.min(by_memories).min(by_tables).max(1)
+    }
+}
+
+/// Makes the engine for a target, with a pool of the instances that are wanted, or as many as fit.
 ///
 /// The target says how its memories are laid out. That is known after the first engine of a process, and the same for the second.
-pub(super) fn engine(concurrency: bool, instances: u32) -> wasmtime::Result<(Engine, Target)> {
+pub(super) fn engine(concurrency: bool, wanted: Slots) -> wasmtime::Result<(Engine, Target, Share)> {
+    let instances = wanted.instances.get();
     let reserved = Target {
         concurrency,
         memories: Memories::Reserved,
@@ -57,7 +108,7 @@ pub(super) fn engine(concurrency: bool, instances: u32) -> wasmtime::Result<(Eng
         match Engine::new(&config) {
             Ok(engine) => {
                 report(slots, instances);
-                return Ok((engine, reserved));
+                return Ok((engine, reserved, Share::of_pool(slots, wanted.shares)));
             }
             Err(error) => refusal = Some(error),
         }
@@ -66,7 +117,7 @@ pub(super) fn engine(concurrency: bool, instances: u32) -> wasmtime::Result<(Eng
         || "the limit of the process's address space (ulimit -v) leaves no room".to_owned(),
         |error| format!("{error:#}"),
     );
-    tracing::warn!(
+    tracing::info!(
         why,
         "no pool for guests: their memories are made on demand, which is slower"
     );
@@ -74,12 +125,12 @@ pub(super) fn engine(concurrency: bool, instances: u32) -> wasmtime::Result<(Eng
         memories: Memories::Tight,
         ..reserved
     };
-    Ok((Engine::new(&tight.config())?, tight))
+    Ok((Engine::new(&tight.config())?, tight, Share::UNBOUNDED))
 }
 
 fn report(slots: u32, wanted: u32) {
     if slots < wanted {
-        tracing::warn!(
+        tracing::info!(
             slots,
             wanted,
             "the address space has room for fewer guests at once than configured"
@@ -97,14 +148,22 @@ fn attempts(instances: u32, address_space: Option<u64>) -> impl Iterator<Item = 
     std::iter::successors(Some(most), |slots| Some(slots / 2)).take_while(move |slots| *slots >= least.max(1))
 }
 
+/// At least what one component may have.
+fn memories(instances: u32) -> u32 {
+    instances.saturating_mul(MEMORIES_EACH).max(MEMORIES)
+}
+
+fn tables(instances: u32) -> u32 {
+    instances.saturating_mul(TABLES_EACH).max(TABLES)
+}
+
 fn pool(instances: u32, concurrency: bool) -> PoolingAllocationConfig {
     let times = |count: u32| instances.saturating_mul(count);
     let mut pool = PoolingAllocationConfig::new();
-    // Most components have one memory, one table, and two to four core instances. Those with more take more slots.
     pool.total_component_instances(instances)
-        .total_core_instances(times(8).max(CORE_INSTANCES))
-        .total_memories(times(2).max(MEMORIES))
-        .total_tables(times(4).max(TABLES))
+        .total_core_instances(times(CORE_INSTANCES))
+        .total_memories(memories(instances))
+        .total_tables(tables(instances))
         .total_stacks(if concurrency { times(2).max(STACKS) } else { instances })
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)

@@ -1,6 +1,9 @@
 //! A component that is ready, and why another isn't.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use propeller_api::Memory;
 use propeller_types::{Contract, ReadError};
@@ -13,15 +16,31 @@ pub(in crate::engine) struct Code {
     pre: InstancePre<State>,
     contract: Contract,
     exports: Exports,
+    at_once: u32,
+    /// When the disk was told last that it's in use.
+    told: Mutex<Instant>,
 }
 
 impl Code {
-    pub(super) fn new(pre: InstancePre<State>, contract: Contract) -> Self {
+    /// `at_once` of its instances fit into one service's share of the pool.
+    pub(super) fn new(pre: InstancePre<State>, contract: Contract, at_once: u32) -> Self {
         Self {
+            at_once,
+            told: Mutex::new(Instant::now()),
             pre,
             contract,
             exports: Exports::default(),
         }
+    }
+
+    /// Whether this hasn't been asked for so long.
+    pub(super) fn is_due(&self, pause: Duration) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = told.elapsed() > pause;
+        if is_due {
+            *told = Instant::now();
+        }
+        is_due
     }
 
     /// Addresses that the code takes, and at most as much memory.
@@ -60,6 +79,11 @@ impl Prepared {
     /// alone.
     pub fn component(&self) -> &Component {
         self.code.pre.component()
+    }
+
+    /// Instances that a service of it may have at once.
+    pub(in crate::engine) fn at_once(&self) -> u32 {
+        self.code.at_once
     }
 
     pub(in crate::engine) fn pre(&self) -> &InstancePre<State> {

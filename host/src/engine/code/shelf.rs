@@ -137,18 +137,24 @@ fn use_again(entries: &mut [(Digest, Entry)], digest: &Digest) -> Option<Found> 
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use futures::future::{pending, ready};
     use propeller_types::Contract;
 
     use super::*;
     use crate::engine::{
-        code::{engines::Engines, load},
+        code::{engines::Engines, load, pool},
         ticker::Activity,
     };
 
     /// A component that is ready: the least that can be.
     fn code() -> Arc<Code> {
-        let engines = Engines::start(1, Activity::of(1)).unwrap();
+        let slots = pool::Slots {
+            instances: NonZeroU32::MIN,
+            shares: NonZeroU32::MIN,
+        };
+        let engines = Engines::start(slots, Activity::of(1)).unwrap();
         let bytes = wat::parse_str("(component)").unwrap();
         let compiled = engines.plain().engine.precompile_component(&bytes).unwrap();
         load::from_memory(engines.plain(), Contract::read(&bytes).unwrap(), &compiled).unwrap()

@@ -1,7 +1,7 @@
 //! Files of the cache, put in place whole and removed when there are too many. Several processes may do so at once.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -13,10 +13,10 @@ use uuid::Uuid;
 /// When a file that is neither code nor key was left behind by a process that died.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
-/// Writes a file that others see whole or not at all.
-pub(super) fn put(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+/// Writes a file that others see whole or not at all. Returns it, to be read.
+pub(super) fn put(path: &Path, parts: &[&[u8]]) -> io::Result<File> {
     let temporary = path.with_extension(format!("{}.tmp", Uuid::new_v4().simple()));
-    let written = write(&temporary, parts).and_then(|()| fs::rename(&temporary, path));
+    let written = write(&temporary, parts).and_then(|file| fs::rename(&temporary, path).map(|()| file));
     if written.is_err() {
         // It may not even be there.
         let _ = fs::remove_file(&temporary);
@@ -24,9 +24,12 @@ pub(super) fn put(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     written
 }
 
-fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+fn write(path: &Path, parts: &[&[u8]]) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    parts.iter().try_for_each(|part| file.write_all(part))
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    drop(file);
+    // What is open for writing can't be mapped as code by everyone's rules, so it's opened again.
+    File::open(path)
 }
 
 struct Old {

@@ -27,6 +27,9 @@ const SPECIAL: &[IpNet] = &[
     v6([0, 0, 0, 0, 0, 0, 0, 1], 128),
     v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
     v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
+    // NAT64 of a site's own (RFC 8215) and Teredo (RFC 4380): which IPv4 address is meant can't be told, or only by undoing how it is hidden.
+    v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),
+    v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32),
     // Metadata of AWS and Google Cloud.
     v6([0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0], 32),
     v6([0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254], 128),
@@ -79,13 +82,15 @@ pub(crate) fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Mapped (RFC 4291, 2.5.5.2) and compatible (2.5.5.1) addresses, NAT64 (RFC 6052) and 6to4 (RFC 3056).
+/// Mapped (RFC 4291, 2.5.5.2), compatible (2.5.5.1) and translated (RFC 2765) addresses, NAT64 (RFC 6052) and 6to4 (RFC 3056).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match address.segments() {
         // These two are IPv6's own.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
         [0x2002, high, low, ..] => v4(high, low),
         _ => None,
     }
@@ -134,6 +139,10 @@ mod tests {
             "::127.0.0.1",
             "64:ff9b::169.254.169.254",
             "2002:a9fe:a9fe::1",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b:1::169.254.169.254",
+            "64:ff9b:1:7f00:0:100::",
+            "2001:0:4136:e378:8000:63bf:80ff:fffe",
         ] {
             check(special, true);
         }
@@ -145,6 +154,8 @@ mod tests {
             "2606:4700::1111",
             "fd00::1",
             "fec0::1",
+            "2001:db8::1",
+            "::ffff:0:10.0.0.7",
             "::ffff:10.0.0.7",
             "64:ff9b::1.1.1.1",
         ] {

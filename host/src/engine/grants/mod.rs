@@ -173,7 +173,7 @@ fn buckets(
     let open = |(at, asked): (usize, &propeller_api::Bucket)| {
         let refused = |problem| Refused::new(format!("grants.keyvalue[{at}] \"{}\"", asked.bucket), problem);
         let keyvalue = means.keyvalue.as_ref().ok_or_else(|| refused(Problem::NoKeyValue))?;
-        let bucket = keyvalue.bucket(asked, task, policy.bucket_size.bytes());
+        let bucket = keyvalue.bucket(asked, task, policy.bucket_size.bytes(), policy.keyvalue_size.bytes());
         let bucket = bucket.map_err(|error| refused(Problem::KeyValue(error)))?;
         Ok((asked.bucket.clone(), bucket))
     };

@@ -13,6 +13,9 @@ use super::address;
 /// Largest bucket where the policy doesn't say.
 const BUCKET_SIZE: Memory = Memory::from_bytes(16 << 20);
 
+/// All buckets together where the policy doesn't say.
+const KEYVALUE_SIZE: Memory = Memory::from_bytes(1 << 30);
+
 /// Ports of HTTP without and with TLS.
 const HTTP_PORTS: [NonZeroU16; 2] = [NonZeroU16::new(80).unwrap(), NonZeroU16::new(443).unwrap()];
 
@@ -34,6 +37,8 @@ pub struct Policy {
     pub keyvalue: bool,
     /// Bytes of all keys and values of one bucket.
     pub bucket_size: Memory,
+    /// Bytes of all keys and values of all buckets.
+    pub keyvalue_size: Memory,
 }
 
 /// A directory of this machine.
@@ -66,6 +71,7 @@ impl Default for Policy {
             net: Allowed::default(),
             keyvalue: false,
             bucket_size: BUCKET_SIZE,
+            keyvalue_size: KEYVALUE_SIZE,
         }
     }
 }

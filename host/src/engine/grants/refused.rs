@@ -39,6 +39,11 @@ impl Refused {
         Self { grant, problem }
     }
 
+    /// Whether the policy has nothing against it, and it may be had another time or elsewhere.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.problem, Problem::Open(_) | Problem::KeyValue(_))
+    }
+
     /// A stable label for conditions and metrics.
     pub fn reason(&self) -> &'static str {
         match self.problem {

@@ -2,7 +2,7 @@
 
 use redb::{Database, ReadableDatabase, ReadableTable, Table};
 
-use super::{Id, KeyValue, KeyValueError, SIZES, VALUES};
+use super::{ALL, Id, KeyValue, KeyValueError, SIZES, VALUES, total};
 use crate::engine::memory::{Account, Reservation};
 
 /// Bytes of a value. What is larger belongs in a file.
@@ -23,6 +23,8 @@ pub struct Bucket {
     file: KeyValue,
     id: Id,
     limit: u64,
+    /// Of all buckets.
+    all: u64,
 }
 
 /// Why an operation wasn't done.
@@ -34,6 +36,8 @@ pub(in crate::engine) enum BucketError {
     Value,
     #[error("the bucket is full: it may hold {0} bytes")]
     Full(u64),
+    #[error("this host keeps no more than {0} bytes in all buckets")]
+    AllFull(u64),
     #[error("the value is no number, or would be too large for one")]
     NoNumber,
     /// The guest's memory bound leaves no room for the values.
@@ -54,8 +58,8 @@ pub(in crate::engine) struct Values {
 type Change<'a> = (&'a str, Option<&'a [u8]>);
 
 impl Bucket {
-    pub(super) fn new(file: KeyValue, id: Id, limit: u64) -> Self {
-        Self { file, id, limit }
+    pub(super) fn new(file: KeyValue, id: Id, limit: u64, all: u64) -> Self {
+        Self { file, id, limit, all }
     }
 
     /// Values of the keys, in their order, as far as the run has memory for all of them.
@@ -191,7 +195,9 @@ struct Transaction<'a> {
 
 impl Transaction<'_> {
     fn apply(&mut self, bucket: &Bucket, changes: &[Change<'_>]) -> Outcome<()> {
-        let mut size = self.sizes.get(bucket.bucket())?.map_or(0, |size| size.value());
+        let before = self.sizes.get(bucket.bucket())?.map_or(0, |size| size.value());
+        let others = total(&self.sizes)?.saturating_sub(before);
+        let mut size = before;
         for (key, value) in changes {
             let at = bucket.at(key);
             let old = match value {
@@ -206,7 +212,12 @@ impl Transaction<'_> {
                 return Ok(Err(BucketError::Full(bucket.limit)));
             }
         }
+        let all = others.saturating_add(size);
+        if size > before && all > bucket.all {
+            return Ok(Err(BucketError::AllFull(bucket.all)));
+        }
         self.sizes.insert(bucket.bucket(), size)?;
+        self.sizes.insert(ALL, all)?;
         Ok(Ok(()))
     }
 }

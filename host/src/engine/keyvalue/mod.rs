@@ -16,7 +16,7 @@ use std::{
 };
 
 use propeller_api::BucketScope;
-use redb::{Builder, Database, ReadableDatabase, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
 pub use bucket::Bucket;
 #[cfg(test)]
@@ -64,6 +64,8 @@ struct Id {
 /// Never another number: they are on disk.
 const TASK: u8 = 0;
 const NAMESPACE: u8 = 1;
+/// Nobody's bucket: the sum of the sizes of all.
+const ALL: (u8, &str, &str) = (2, "", "");
 
 impl KeyValue {
     /// Keep buckets in the file of this path. No other process may use it meanwhile.
@@ -99,18 +101,26 @@ impl KeyValue {
                     (scope, owner) != (TASK, uid)
                 })?;
                 let mut sizes = write.open_table(SIZES)?;
-                sizes.retain_in((TASK, uid, "").., |(scope, owner, _), _| (scope, owner) != (TASK, uid))?;
+                let (before, mut gone) = (total(&sizes)?, 0_u64);
+                sizes.retain_in((TASK, uid, "").., |(scope, owner, _), size| {
+                    let stays = (scope, owner) != (TASK, uid);
+                    gone = gone.saturating_add(if stays { 0 } else { size });
+                    stays
+                })?;
+                sizes.insert(ALL, before.saturating_sub(gone))?;
             }
             Ok(write.commit()?)
         })
     }
 
-    /// A bucket of this task, or of its namespace. Blocks while the file is opened.
+    /// A bucket of this task, or of its namespace, of at most `limit` bytes, as long as all buckets together have no more than `all`. Blocks while the
+    /// file is opened.
     pub(super) fn bucket(
         &self,
         asked: &propeller_api::Bucket,
         task: &TaskContext,
         limit: u64,
+        all: u64,
     ) -> Result<Bucket, KeyValueError> {
         let (scope, owner) = match asked.scope {
             BucketScope::Task => (TASK, &task.uid),
@@ -122,7 +132,7 @@ impl KeyValue {
             owner: owner.clone(),
             name: asked.bucket.clone(),
         };
-        Ok(Bucket::new(self.clone(), id, limit))
+        Ok(Bucket::new(self.clone(), id, limit, all))
     }
 
     /// Do something with the open database. After a failure it's opened anew the next time.
@@ -157,6 +167,18 @@ impl KeyValue {
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Database>>> {
         self.0.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Bytes of all buckets. A file that was written before they were summed up has them one by one.
+fn total(sizes: &Table<'_, (u8, &'static str, &'static str), u64>) -> Result<u64, redb::Error> {
+    if let Some(sum) = sizes.get(ALL)? {
+        return Ok(sum.value());
+    }
+    let mut sum = 0_u64;
+    for bucket in sizes.iter()? {
+        sum = sum.saturating_add(bucket?.1.value());
+    }
+    Ok(sum)
 }
 
 /// Whether there is a bucket of that task. Most tasks have none, and then nothing has to wait for the disk.

@@ -15,7 +15,7 @@ fn open_in(file: &KeyValue, task: &TaskContext, name: &str, scope: BucketScope) 
         bucket: name.to_owned(),
         scope,
     };
-    file.bucket(&asked, task, 1000).unwrap()
+    file.bucket(&asked, task, 1000, 1800).unwrap()
 }
 
 fn set(bucket: &Bucket, key: &str, value: &str) -> Result<(), String> {
@@ -111,7 +111,7 @@ fn numbers_are_counted_and_keys_are_listed() {
         bucket: "b".to_owned(),
         scope: BucketScope::Task,
     };
-    let bucket = file.bucket(&asked, &task, 1 << 20).unwrap();
+    let bucket = file.bucket(&asked, &task, 1 << 20, 1 << 30).unwrap();
     assert_eq!(bucket.increment("n", 2).unwrap(), 2);
     assert_eq!(bucket.increment("n", 3).unwrap(), 5);
     assert!(matches!(bucket.increment("n", u64::MAX), Err(BucketError::NoNumber)));
@@ -125,4 +125,22 @@ fn numbers_are_counted_and_keys_are_listed() {
     let (last, more) = bucket.keys(PAGE).unwrap();
     assert_eq!((last, more), (vec!["n".to_owned(), "text".to_owned()], false));
     assert_eq!(bucket.keys(usize::MAX).unwrap(), (vec![], false));
+}
+
+/// Each of them is within its own bound.
+#[test]
+fn all_buckets_have_a_bound_together() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = KeyValue::at(scratch.path().join("keyvalue.redb"));
+    let large = "x".repeat(800);
+    let bucket = |uid: &str| open_in(&file, &context("lab", uid), "b", BucketScope::Task);
+    set(&bucket("1"), "key", &large).unwrap();
+    set(&bucket("2"), "key", &large).unwrap();
+    let full = set(&bucket("3"), "key", "value").unwrap_err();
+    assert!(full.contains("1800 bytes in all buckets"), "{full}");
+    set(&bucket("1"), "key", "smaller").unwrap();
+    set(&bucket("3"), "key", "value").unwrap();
+    set(&bucket("4"), "key", &large).unwrap_err();
+    file.forget("2").unwrap();
+    set(&bucket("4"), "key", &large).unwrap();
 }

@@ -98,17 +98,20 @@ impl Life {
     }
 
     fn outcome<T>(self, result: Result<T, InvokeError>) -> Outcome<T> {
+        let figures = self.figures();
+        Outcome { result, figures }
+    }
+
+    /// What it used so far.
+    fn figures(&self) -> Figures {
         let state = self.store.data();
         let (bytes_in, bytes_out) = state.traffic.sums();
-        Outcome {
-            result,
-            figures: Figures {
-                wall: self.begun.elapsed(),
-                cpu: self.processor.sum(),
-                peak_memory: state.memory.peak(),
-                bytes_in,
-                bytes_out,
-            },
+        Figures {
+            wall: self.begun.elapsed(),
+            cpu: self.processor.sum(),
+            peak_memory: state.memory.peak(),
+            bytes_in,
+            bytes_out,
         }
     }
 }

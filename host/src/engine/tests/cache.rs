@@ -185,7 +185,7 @@ async fn the_least_recently_used_makes_room() {
     );
 }
 
-/// An import that isn't there is told every time, though the code is cached.
+/// An import that isn't there is told every time.
 #[tokio::test]
 async fn a_missing_import_is_told_again() {
     let directory = TempDir::new().unwrap();
@@ -193,5 +193,7 @@ async fn a_missing_import_is_told_again() {
     for _ in 0..2 {
         let error = load(&cached(directory.path()), missing).await.err().unwrap();
         assert_eq!(error.reason(), "UnknownImport");
+        let kept = files(directory.path(), "cwasm");
+        assert!(kept.is_empty(), "it takes the place of what runs: {kept:?}");
     }
 }

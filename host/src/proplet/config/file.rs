@@ -79,6 +79,7 @@ pub(super) struct ServiceTable {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(super) struct ArtifactsTable {
     pub(super) max_size: Option<Memory>,
+    pub(super) cache_size: Option<Memory>,
     pub(super) docker_config: Option<PathBuf>,
 }
 

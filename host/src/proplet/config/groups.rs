@@ -181,6 +181,15 @@ pub struct ArtifactFlags {
         hide_env_values = true
     )]
     pub max_size: Option<Memory>,
+    /// Components that are kept on disk, together [default: 4Gi]
+    #[arg(
+        id = "artifacts-cache-size",
+        long,
+        value_name = "SIZE",
+        env = "PROPLET_ARTIFACTS_CACHE_SIZE",
+        hide_env_values = true
+    )]
+    pub cache_size: Option<Memory>,
     /// Docker's config.json, for credentials of registries whose table has none [default: none is read]
     #[arg(
         id = "artifacts-docker-config",

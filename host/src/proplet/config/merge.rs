@@ -17,6 +17,7 @@ const TASKS_PER_CPU: u32 = 4;
 const TASK_MEMORY: Memory = Memory::from_bytes(128 << 20);
 const TASK_DEADLINE_SECONDS: u32 = 3600;
 const ARTIFACT_SIZE: Memory = Memory::from_bytes(256 << 20);
+const ARTIFACT_CACHE: Memory = Memory::from_bytes(4 << 30);
 const CODE_CACHE: Memory = Memory::from_bytes(1 << 30);
 const RESULT: Memory = Memory::from_bytes(64 << 10);
 /// A message may have 1 MiB, and so may a Kubernetes object with all that is in it.
@@ -151,8 +152,10 @@ pub(super) fn service(flags: ServiceFlags, file: ServiceTable, host_name: Option
     }
 }
 
-pub(super) fn engine(flags: &EngineFlags, file: &EngineTable) -> EngineSettings {
+/// Two components are compiled at a time, so half of a small machine is left for everything else.
+pub(super) fn engine(flags: &EngineFlags, file: &EngineTable, machine: Option<Memory>) -> EngineSettings {
     let default = CompileBounds::default();
+    let quarter = machine.map_or(u64::MAX, |memory| memory.bytes() / 4);
     let (wall, memory) = (
         flags.compile_seconds.or(file.compile_seconds),
         flags.compile_memory.or(file.compile_memory),
@@ -162,7 +165,7 @@ pub(super) fn engine(flags: &EngineFlags, file: &EngineTable) -> EngineSettings 
         cache_size: flags.cache_size.or(file.cache_size).unwrap_or(CODE_CACHE).bytes(),
         compile: CompileBounds {
             wall: wall.map_or(default.wall, |wall| seconds(wall.into())),
-            memory: memory.map_or(default.memory, Memory::bytes),
+            memory: memory.map_or(default.memory.min(quarter), Memory::bytes),
             ..default
         },
     }
@@ -182,6 +185,10 @@ pub(super) fn policy(policy: Policy) -> Result<Policy, SettingsError> {
 
 pub(super) fn max_artifact(flags: &ArtifactFlags, file: &ArtifactsTable) -> u64 {
     flags.max_size.or(file.max_size).unwrap_or(ARTIFACT_SIZE).bytes()
+}
+
+pub(super) fn artifact_cache(flags: &ArtifactFlags, file: &ArtifactsTable) -> u64 {
+    flags.cache_size.or(file.cache_size).unwrap_or(ARTIFACT_CACHE).bytes()
 }
 
 pub(super) fn seconds(seconds: u32) -> Duration {

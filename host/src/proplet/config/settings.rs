@@ -18,7 +18,8 @@ use super::{
     Flags, LogFormat, SettingsError,
     file::File,
     merge::{
-        at_most, capacity, engine, id_of_host, max_artifact, missing_state_dir, mqtt, policy, seconds, service, task,
+        artifact_cache, at_most, capacity, engine, id_of_host, max_artifact, missing_state_dir, mqtt, policy, seconds,
+        service, task,
     },
 };
 use crate::engine::{CompileBounds, Policy};
@@ -59,6 +60,8 @@ pub struct Settings {
     pub otlp_endpoint: Option<String>,
     /// Largest component that is fetched, in bytes.
     pub max_artifact: u64,
+    /// Bytes of components that are kept on disk.
+    pub artifact_cache: u64,
     /// For credentials that the registries' tables don't have.
     pub docker_config: Option<PathBuf>,
     /// How registries are reached.
@@ -172,7 +175,7 @@ impl Settings {
             task,
             capacity,
             service: service(flags.service, file.service, machine.host_name),
-            engine: engine(&flags.engine, &file.engine),
+            engine: engine(&flags.engine, &file.engine, machine.memory),
             http: flags.http.address.or(file.http.address),
             otlp_endpoint: flags
                 .telemetry
@@ -180,6 +183,7 @@ impl Settings {
                 .or(machine.otlp_endpoint)
                 .or(file.telemetry.otlp_endpoint),
             max_artifact: max_artifact(&flags.artifacts, &file.artifacts),
+            artifact_cache: artifact_cache(&flags.artifacts, &file.artifacts),
             docker_config: flags.artifacts.docker_config.or(file.artifacts.docker_config),
             registries: file.registries,
             policy: policy(file.policy)?,

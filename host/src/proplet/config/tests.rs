@@ -27,11 +27,15 @@ fn file(text: &str) -> NamedTempFile {
 }
 
 fn load(text: &str, flags: &[&str]) -> Result<Settings, String> {
+    load_on(machine(), text, flags)
+}
+
+fn load_on(machine: Machine, text: &str, flags: &[&str]) -> Result<Settings, String> {
     let file = file(text);
     let config = format!("--config={}", file.path().display());
     let flags = Flags::try_parse_from([&["proplet", &config], flags].concat()).map_err(|error| error.to_string())?;
     let chain = |error: super::SettingsError| format!("{:#}", anyhow::Error::from(error));
-    Settings::load(flags, machine()).map_err(chain)
+    Settings::load(flags, machine).map_err(chain)
 }
 
 #[test]
@@ -78,6 +82,8 @@ fn flags_beat_the_file() {
         log-bytes = "1Mi"
         [service]
         address = "0.0.0.0"
+        [artifacts]
+        cache-size = "2Gi"
         [engine]
         guest-threads = 3
         compile-seconds = 10
@@ -116,6 +122,7 @@ fn flags_beat_the_file() {
     assert_eq!(settings.service.host, "Edge-7.lab.example");
     assert_eq!(settings.engine.guest_threads.map(usize::from), Some(3));
     assert_eq!(settings.engine.compile.wall.as_secs(), 10);
+    assert_eq!(settings.artifact_cache, 2 << 30);
     assert_eq!(settings.http, Some("[::1]:9464".parse().unwrap()));
     assert_eq!(settings.otlp_endpoint.as_deref(), Some("http://file:4318"));
     assert_ne!(settings.registries, Default::default());
@@ -258,4 +265,20 @@ fn the_variable_that_tells_every_program_where_traces_go_is_heard() {
 fn a_misspelt_variable_is_found() {
     let names = ["PROPLET_ID", "PROPLET_MQTT_PASSWORD", "PROPLET_MQTT_BROKR", "HOME"].map(Into::into);
     assert_eq!(Flags::unknown_variables(names.into_iter()), ["PROPLET_MQTT_BROKR"]);
+}
+
+#[test]
+fn compiling_leaves_a_small_machine_half_of_its_memory() {
+    let check = |memory: Option<u64>, file: &str, expected: u64| {
+        let machine = Machine {
+            memory: memory.map(Memory::from_bytes),
+            ..machine()
+        };
+        let settings = load_on(machine, file, &[BROKER, "--capacity-memory=64Mi"]).unwrap();
+        assert_eq!(settings.engine.compile.memory, expected, "{memory:?} {file}");
+    };
+    check(Some(1 << 30), "", 256 << 20);
+    check(Some(64 << 30), "", 2 << 30);
+    check(None, "", 2 << 30);
+    check(Some(1 << 30), "[engine]\ncompile-memory = '1Gi'", 1 << 30);
 }

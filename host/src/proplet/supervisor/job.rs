@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Begun, service::Keep};
+use super::{Begun, Room, service::Keep};
 use crate::{
     engine::{self, Engine, Granted, Invocation, LineLimits, Prepared, Program, Sandbox, Stdio, lines},
     proplet::{
@@ -39,6 +39,8 @@ pub struct Workshop {
     pub engine: Engine,
     /// Fetches.
     pub artifacts: Client,
+    /// Holds what was fetched until it is compiled.
+    pub room: Room,
     /// What one task gets.
     pub settings: TaskSettings,
     /// Where services listen.
@@ -92,18 +94,29 @@ impl Job {
             engine,
             artifacts,
             metrics,
+            room,
             ..
         } = &*self.workshop;
         let digest = &self.start.component;
-        if let Some(prepared) = engine.warm(digest).await {
+        let warm = async || {
+            let prepared = engine.warm(digest).await?;
             metrics.prepared(Source::Warm);
+            Some(prepared)
+        };
+        if let Some(prepared) = warm().await {
             return Ok(prepared);
         }
         let reference = self.reference().await?;
+        let mut held = room.enter().await;
+        // Others who wanted the same may have been first.
+        if let Some(prepared) = warm().await {
+            return Ok(prepared);
+        }
         let (unwatched, begin) = (Progress::none(), Instant::now());
         let artifact = artifacts.fetch_digest(&reference, digest, &unwatched);
         let artifact = artifact.instrument(telemetry::step("fetch")).await?;
         metrics.fetched(begin.elapsed());
+        held.shrink(artifact.bytes.len());
         let begin = Instant::now();
         let prepared = engine.prepare(digest, artifact.bytes);
         let prepared = prepared.instrument(telemetry::step("prepare")).await?;

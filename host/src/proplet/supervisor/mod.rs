@@ -10,6 +10,7 @@
 //! leave: what doesn't end by itself soon after it is dropped. Nothing here decides whether an attempt should run.
 
 mod job;
+mod room;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use job::Workshop;
+pub use room::Room;
 
 use super::{
     limits::Limits,

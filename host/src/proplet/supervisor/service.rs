@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    mem,
     net::{IpAddr, SocketAddr, TcpListener},
     num::NonZeroU16,
     time::Duration,
@@ -32,6 +33,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A service that was up for so long is as good as new.
 const PROVEN: Duration = Duration::from_secs(60);
+/// Between lines about requests that failed.
+const QUIET: Duration = Duration::from_secs(10);
 /// Events that wait to be logged.
 const EVENTS: usize = 16;
 
@@ -93,10 +96,11 @@ impl Keep {
             events,
         });
         tokio::pin!(serving);
+        let mut complaints = Complaints::default();
         loop {
             tokio::select! {
                 outcome = &mut serving => return outcome,
-                Some(event) = heard.recv() => self.note(event),
+                Some(event) = heard.recv() => self.note(event, &mut complaints),
             }
         }
     }
@@ -107,7 +111,7 @@ impl Keep {
         let _ = self.begun.send((self.attempt.clone(), Started { address }));
     }
 
-    fn note(&self, event: ServiceEvent) {
+    fn note(&self, event: ServiceEvent, complaints: &mut Complaints) {
         let (task, attempt) = (&self.attempt.task, self.attempt.attempt);
         match event {
             ServiceEvent::Ready(address) => {
@@ -116,10 +120,34 @@ impl Keep {
                 self.tell(Some(url));
             }
             ServiceEvent::Failed(error) => {
-                let reason = error.reason();
-                tracing::info!(%task, attempt, reason, %error, "a request failed");
+                let (reason, backtrace) = (error.reason(), error.backtrace().join("\n"));
+                match complaints.next() {
+                    Some(unsaid) => {
+                        tracing::info!(%task, attempt, reason, %error, unsaid, backtrace, "a request failed; more are logged at debug level for a while");
+                    }
+                    None => tracing::debug!(%task, attempt, reason, %error, backtrace, "a request failed"),
+                }
             }
         }
+    }
+}
+
+/// One line says what is wrong with requests; a thousand more of them would only fill the disk, whoever sends them.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaints {
+    /// How many haven't been said since the last that was, if it's time for another.
+    fn next(&mut self) -> Option<u64> {
+        if self.last.is_some_and(|last| last.elapsed() < QUIET) {
+            self.unsaid += 1;
+            return None;
+        }
+        self.last = Some(Instant::now());
+        Some(mem::take(&mut self.unsaid))
     }
 }
 
@@ -296,6 +324,17 @@ mod tests {
 
         let end = keep(&mut Fragile::new(|| InvokeError::NotAService.into()), pending()).await;
         assert!(matches!(end, RunError::Invoke(InvokeError::NotAService)), "{end}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_failures_is_a_line_now_and_then() {
+        let mut complaints = Complaints::default();
+        assert_eq!(complaints.next(), Some(0));
+        for _ in 0..1000 {
+            assert_eq!(complaints.next(), None);
+        }
+        sleep(QUIET).await;
+        assert_eq!((complaints.next(), complaints.next()), (Some(1000), None));
     }
 
     #[test]

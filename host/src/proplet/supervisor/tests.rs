@@ -34,6 +34,7 @@ async fn spinning(uids: &[(&str, u32)]) -> (Supervisor, TempDir) {
     let mut supervisor = Supervisor::new(Workshop {
         engine,
         artifacts: Client::new(ClientConfig::new(scratch.path())).unwrap(),
+        room: Room::new(1 << 20),
         settings: limits::settings(),
         service: ServiceSettings {
             address: Ipv4Addr::LOCALHOST.into(),

@@ -245,6 +245,21 @@ async fn ctrl_c_ends_a_call() -> Result<()> {
     Ok(())
 }
 
+/// A guest that nobody reads from waits in the kernel, where no deadline reaches it; and what is said of its end finds no room either.
+#[tokio::test]
+async fn a_call_whose_output_nobody_reads_ends() -> Result<()> {
+    let write = "(call $write (call $get-stdout) (i32.const 0) (i32.const 6) (i32.const 16))";
+    let floods = PRINTS.replace(write, &format!("(loop $again {write} (br $again))"));
+    assert_ne!(floods, PRINTS);
+    let person = Person::new().await?;
+    let floods = person.file("floods.wasm", wat::parse_str(floods)?)?;
+    let floods = floods.to_str().context("a path that isn't Unicode")?;
+    let mut child = person.command(&["run", floods, "f()", "--timeout", "500ms"]).spawn()?;
+    let _unread = child.stderr.take();
+    assert_eq!(timeout(PATIENCE, child.wait()).await??.code(), Some(12));
+    Ok(())
+}
+
 /// Writes a line to its standard output, through the interfaces that every toolchain uses, and returns 7.
 const PRINTS: &str = r#"(component
     (import "wasi:io/error@0.2.0" (instance $error (export "error" (type (sub resource)))))

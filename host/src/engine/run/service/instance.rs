@@ -50,15 +50,34 @@ pub(super) async fn serve(
     failed: Arc<AtomicBool>,
 ) -> Result<(), InvokeError> {
     shared.requests.fetch_add(1, Relaxed);
-    let mut life = begin(&shared);
-    let lived = life.end(&shared.sandbox, |store| live(&shared, store, request, reply));
-    let result = lived.await;
-    failed.store(result.is_err(), Release);
-    let outcome = life.outcome(result.clone());
+    let result = {
+        let mut counted = Counted {
+            life: begin(&shared),
+            shared: &shared,
+        };
+        let lived = counted
+            .life
+            .end(&shared.sandbox, |store| live(&shared, store, request, reply));
+        let result = lived.await;
+        failed.store(result.is_err(), Release);
+        result
+    };
     // The instance is gone by now, with its memory.
     drop(turn);
-    shared.ended(outcome);
+    shared.ended(&result);
     result
+}
+
+/// An instance whose figures count however it ends: when the client goes away, it's dropped where it is.
+struct Counted<'a> {
+    life: Life,
+    shared: &'a Shared,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.shared.count(&self.life.figures());
+    }
 }
 
 async fn live(

@@ -11,7 +11,8 @@
 //! requests too.
 //!
 //! All instances and connections of a service share one bound on memory, so that it takes no more than was set aside for it. A service has
-//! fewer turns where its instances are large: a request that waits is better off than one whose instance finds nothing left.
+//! fewer turns where its instances are large, or take many slots of the pool: a request that waits is better off than one whose instance finds
+//! nothing left, and so are the other runs.
 //!
 //! A service fails as a whole if an instance can't even be made when it begins, or if its listener dies. Whoever runs it may start
 //! it again, later and later. Requests that trap are not such a reason, however many: else anybody who knows one could take the
@@ -231,9 +232,11 @@ impl Shared {
         }
     }
 
-    /// Takes turns away until instances of so many bytes, and what they need soon, can all be there at once.
+    /// Takes turns away until instances of so many bytes, and what they need soon, can all be there at once, and leave the other runs their slots
+    /// of the pool.
     fn make_room_for_each(&self, bytes: u64) {
         let fits = self.sandbox.limits.memory / bytes.saturating_mul(GROWTH).max(1);
+        let fits = fits.min(self.prepared.at_once().into());
         let fits = usize::try_from(fits).unwrap_or(usize::MAX).max(1);
         self.turns
             .forget_permits(self.limits.requests.get().saturating_sub(fits));
@@ -266,17 +269,20 @@ impl Shared {
         let _ = self.events.try_send(event);
     }
 
-    /// One instance has ended.
-    fn ended(&self, outcome: Outcome<()>) {
+    /// One instance has used so much in all.
+    fn count(&self, figures: &Figures) {
         let mut sum = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        sum.add(&outcome.figures);
-        drop(sum);
-        match outcome.result {
-            // The client went away, or the drain has ended.
+        sum.add(figures);
+    }
+
+    /// One instance has ended.
+    fn ended(&self, result: &Result<(), InvokeError>) {
+        match result {
+            // The drain has ended.
             Ok(()) | Err(InvokeError::Cancelled) => {}
             Err(failure) => {
                 self.failed.fetch_add(1, Relaxed);
-                self.tell(ServiceEvent::Failed(failure));
+                self.tell(ServiceEvent::Failed(failure.clone()));
             }
         }
     }
