@@ -1,29 +1,16 @@
-//! The control plane: one brain, and the Kubernetes operator around it.
+//! The control plane on Kubernetes: crates/control, and around it what knows a cluster.
 //!
 //! ```text
-//!             kubernetes (feature)                       registry
-//!  API server ◄── watch, store, leader ──► brain ◄──── references, types ──► OCI registries
-//!                                           ▲ │
-//!                                           │ ▼
-//!                                         session ◄──► MQTT broker ◄──► proplets
-//!                                         http: health, metrics
+//!  API server ◄── watch, store, leader ──► propeller-control ◄──► MQTT broker ◄──► proplets
+//!                                                 ▲
+//!                                                 └──► OCI registries
 //! ```
 //!
-//! [`brain`] decides and remembers, and knows none of the others. [`registry`] resolves references and reads types, without compiling a
-//! component. [`session`] is the only module that meets MQTT, and leaves the client itself to crates/bus. [`kubernetes`] holds everything that
-//! knows a cluster: without that feature none of it is built, which is how a control plane without a cluster stays possible.
+//! [`kubernetes`] holds everything that knows a cluster: resources come from watches, statuses are written conditionally, one replica leads.
+//! [`settings`] merges file, environment and flags. [`crds`] writes the custom resource definitions.
 //!
-//! Never here: running a component, and a status that is written after what it says was sent.
+//! Never here: what is decided about a task, and running a component.
 
-pub mod brain;
-#[cfg(feature = "kubernetes")]
 pub mod crds;
-pub mod error;
-pub mod health;
-pub mod http;
-#[cfg(feature = "kubernetes")]
 pub mod kubernetes;
-pub mod metrics;
-pub mod registry;
-pub mod session;
 pub mod settings;

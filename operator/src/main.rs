@@ -10,10 +10,9 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand};
+use propeller_control::error::chain;
 use propeller_operator::{
-    crds,
-    error::chain,
-    kubernetes,
+    crds, kubernetes,
     settings::{Flags, LogFormat, Machine, Settings},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,7 +38,7 @@ struct Command {
 
 const AFTER_HELP: &str = "\
 The MQTT password is taken from the file that --mqtt-password-file names, or from PROPELLER_OPERATOR_MQTT_PASSWORD. The level of log \
-lines is set by RUST_LOG, as in RUST_LOG=propeller_operator=debug.
+lines is set by RUST_LOG, as in RUST_LOG=propeller_control=debug.
 
 Exit codes: 0 after an orderly end, 1 when the operator can't start or go on, 2 when a setting is wrong.";
 

@@ -19,6 +19,14 @@ use std::{future::Future, sync::Arc, time::Duration};
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 use kube::{Client, Config};
+use propeller_control::{
+    brain::{self, Clock, Config as Whom, Parts},
+    health::Health,
+    http,
+    metrics::Metrics,
+    registry::RegistryResolver,
+    session::{self, Mqtt, Wires},
+};
 use propeller_delivery::plan::Pace;
 use tokio::{
     net::TcpListener,
@@ -28,15 +36,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    brain::{self, Clock, Config as Whom, Parts},
-    health::Health,
-    http,
-    metrics::Metrics,
-    registry::RegistryResolver,
-    session::{self, Wires},
-    settings::{Mqtt, Settings},
-};
+use crate::settings::Settings;
 use leader::{Leadership, Stand};
 use store::KubernetesStore;
 

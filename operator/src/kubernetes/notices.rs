@@ -11,13 +11,13 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use propeller_api::API_VERSION;
+use propeller_control::brain::{Notice, Severity};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
 
 use super::store::FIELD_MANAGER;
-use crate::brain::{Notice, Severity};
 
 /// Between two Events: a tenth of what an API server writes in that time.
 const PACE: Duration = Duration::from_millis(40);

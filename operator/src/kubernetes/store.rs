@@ -9,9 +9,8 @@ use kube::{
     core::response::reason,
 };
 use propeller_api::{Metadata, NamespacedName, Proplet, Task, is_dns_label, is_dns_subdomain};
+use propeller_control::brain::{Notice, ReadError, Severity, Store, WriteError};
 use tokio::{sync::mpsc, time::timeout};
-
-use crate::brain::{Notice, ReadError, Severity, Store, WriteError};
 
 /// Under this name the API server keeps who wrote what.
 pub(super) const FIELD_MANAGER: &str = "propeller-operator";

@@ -14,14 +14,14 @@ use kube::{
     },
 };
 use propeller_api::{Metadata, Proplet, Task};
+use propeller_control::{
+    brain::{About, Change, Event, Notice, Severity, Store},
+    metrics::Metrics,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::store::KubernetesStore;
-use crate::{
-    brain::{About, Change, Event, Notice, Severity, Store},
-    metrics::Metrics,
-};
 
 /// What a watch needs.
 #[derive(Clone)]

@@ -30,7 +30,7 @@ use std::{
 
 use propeller_api::Memory;
 use propeller_artifact::{ClientConfig, Registries};
-use propeller_bus::BrokerUrl;
+use propeller_control::session::Mqtt;
 use propeller_protocol::{Base, InvalidBase};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -63,23 +63,6 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How log lines look.
     pub log_format: LogFormat,
-}
-
-/// The session with the broker.
-#[derive(Debug, Clone)]
-pub struct Mqtt {
-    /// Where the broker is.
-    pub broker: BrokerUrl,
-    /// The same for all replicas, and for no other operator. Derived from the lease when absent.
-    pub client_id: Option<String>,
-    /// User name; `None` connects without.
-    pub username: Option<String>,
-    /// Password, if the broker wants one.
-    pub password: Option<SecretString>,
-    /// PEM file of certificate authorities for `mqtts`, in place of the system's.
-    pub ca: Option<PathBuf>,
-    /// Where in the broker's topics we live.
-    pub base: Base,
 }
 
 /// The Lease that replicas compete for.

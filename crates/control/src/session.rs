@@ -3,16 +3,17 @@
 //! Messages are decoded by their topic, and the proplet that a message is from is the one that its topic names. What can't be decoded is
 //! counted, told once for each topic, and changes nothing.
 
-use std::{collections::HashSet, future::pending, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::pending, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use propeller_api::PropletId;
-use propeller_bus::{Event as BusEvent, Events, Options, Publication, Publisher, Qos, Subscription, TlsError};
+use propeller_bus::{BrokerUrl, Event as BusEvent, Events, Options, Publication, Publisher, Qos, Subscription, TlsError};
 use propeller_protocol::{
     Alive, Base, Channel, ChunkRequest, DecodeError, InvalidTopic, MAX_MESSAGE_BYTES, Message, Metrics as Figures,
     Report, Start, Topic, decode, encode,
 };
+use secrecy::SecretString;
 use tokio::{
     sync::{Notify, mpsc},
     time::timeout,
@@ -23,7 +24,6 @@ use crate::{
     brain::{Bus, Clock, Event, Outgoing},
     health::Health,
     metrics::Metrics,
-    settings::Mqtt,
 };
 
 /// How long the broker keeps reports for a control plane that is away. What is older comes again from the proplets' journals.
@@ -50,6 +50,23 @@ pub enum Ended {
     /// The session is closed, which nobody asked for.
     #[error("the MQTT session is closed")]
     Closed,
+}
+
+/// Where the broker is, and who we are there.
+#[derive(Debug, Clone)]
+pub struct Mqtt {
+    /// Where the broker is.
+    pub broker: BrokerUrl,
+    /// The same for all replicas of a control plane, and for no other. Derived from its identity when absent.
+    pub client_id: Option<String>,
+    /// User name; `None` connects without.
+    pub username: Option<String>,
+    /// Password, if the broker wants one.
+    pub password: Option<SecretString>,
+    /// PEM file of certificate authorities for `mqtts`, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// Where in the broker's topics we live.
+    pub base: Base,
 }
 
 /// What a session needs beside the account.
