@@ -50,6 +50,12 @@ pub(crate) fn place<'a>(
     best.ok_or_else(|| refused.named(task))
 }
 
+/// Whether some proplet would get the task now.
+pub(crate) fn has_place(task: &Task, status: &TaskStatus, fleet: &Fleet, now: Timestamp) -> bool {
+    let mut members = fleet.members.iter();
+    members.any(|member| member.namespace == task.metadata.namespace && fits(task, status, member, now).is_ok())
+}
+
 /// One on which the task failed comes after all others.
 fn rank<'a>(status: &TaskStatus, member: &'a Member) -> (bool, u32, &'a str) {
     let tried = status.tried.contains(&member.name);

@@ -3,6 +3,7 @@
 use super::{Brain, Job, Outgoing, Output, Trouble, WRITES, backoff::after, tasks::Entry, work};
 use crate::{
     inbox::Origin,
+    place::has_place,
     plan::{Action, Plan, Published, Resolved, View, plan},
 };
 use propeller_api::{ConditionStatus, Phase, PropletId, TaskStatus, Work, condition, types};
@@ -27,15 +28,24 @@ impl Brain {
         }
     }
 
-    /// Gives free places to the tasks that wait, the oldest first. While nothing is free nobody is asked: with thousands waiting and every end
-    /// freeing one place, that is the difference between a queue and its square.
+    /// Gives free places to the tasks that wait, the oldest first. While nothing is free nobody is asked, and who would find no place isn't planned:
+    /// with thousands waiting and every end freeing one place, that is the difference between a queue and its square.
     fn fill(&mut self, namespace: &str) {
         let mut turn = None;
         while self.roster.has_room(namespace) {
             turn = self.tasks.next_waiting(namespace, turn.as_ref());
             let Some((.., uid)) = &turn else { return };
-            self.plan(uid);
+            if self.has_place(uid) {
+                self.plan(uid);
+            }
         }
+    }
+
+    fn has_place(&mut self, uid: &str) -> bool {
+        let (now, fleet) = (self.now.time, self.roster.fleet());
+        let never = TaskStatus::default();
+        let task = self.tasks.get(uid).map(|entry| &entry.task);
+        task.is_some_and(|task| has_place(task, task.status.as_ref().unwrap_or(&never), fleet, now))
     }
 
     /// Plans every task of the namespace that waits, so that it says what is so now.

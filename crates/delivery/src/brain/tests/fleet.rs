@@ -225,6 +225,26 @@ fn a_burst_spreads_and_overbooks_nobody() {
 }
 
 #[test]
+fn who_waits_for_another_proplet_costs_nothing_when_a_place_becomes_free() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    for number in 0..300 {
+        let mut elsewhere = task(&number.to_string());
+        elsewhere.spec.proplet = Some("edge-2".to_owned());
+        world.apply(elsewhere);
+    }
+    world.pass(Duration::from_secs(60));
+    world.beat("edge-1", vec![]);
+    world.apply(task("a"));
+    let (proplet, start) = world.start();
+    let before = world.plans();
+    world.report(&proplet, report(start.attempt, finished()));
+    world.phase("a", Phase::Completed);
+    let plans = world.plans() - before;
+    assert!(plans < 20, "{plans} plans for one end");
+}
+
+#[test]
 fn after_a_restart_waiting_tasks_are_not_told_that_all_are_offline() {
     let mut world = World::new();
     world.join("edge-1", &[]);

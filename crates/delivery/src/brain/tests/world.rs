@@ -284,6 +284,10 @@ impl World {
         self.brain.sought.len() + self.brain.strangers.len() + self.brain.tasks.uids().len() + self.jobs.len()
     }
 
+    pub(super) fn plans(&self) -> u64 {
+        self.brain.plans()
+    }
+
     // What comes of it.
 
     pub(super) fn outgoing(&mut self) -> Outgoing {
