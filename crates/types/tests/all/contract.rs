@@ -240,11 +240,6 @@ fn commands_and_services_are_told_apart() {
     check(&["wasi:cli/run@0.2.12"], Some(Wasi::V02), None);
     check(&["wasi:cli/run@0.3.0"], Some(Wasi::V03), None);
     check(&["wasi:cli/run@0.3.0", "wasi:cli/run@0.2.4"], Some(Wasi::V03), None);
-    check(
-        &["wasi:cli/run@0.3.0-rc-2026-01-06", "wasi:cli/run@0.2.4"],
-        Some(Wasi::V02),
-        None,
-    );
     check(&["wasi:http/incoming-handler@0.2.10"], None, Some(Wasi::V02));
     check(&["wasi:http/handler@0.3.0"], None, Some(Wasi::V03));
     check(
