@@ -135,3 +135,56 @@ pub fn context(start: &Start) -> TaskContext {
         attempt,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use propeller_api::Memory;
+
+    use super::*;
+    use crate::{
+        engine::{KeyValue, Root},
+        proplet::limits::tests as limits,
+    };
+
+    /// What the ledger is told of a start that asks for these grants.
+    fn checked(grants: serde_json::Value) -> Event {
+        let rules = Rules {
+            policy: Policy {
+                directories: vec![Root {
+                    path: "/srv".into(),
+                    read_only: false,
+                }],
+                keyvalue: true,
+                bucket_size: Memory::from_bytes(1),
+                ..Policy::default()
+            },
+            means: Means {
+                // A file is no folder.
+                keyvalue: Some(KeyValue::at("/dev/null/keyvalue")),
+                ..Means::system()
+            },
+        };
+        let mut start = limits::start("uid");
+        start.grants = Some(serde_json::from_value(grants).unwrap());
+        check(Box::new(start), &rules)
+    }
+
+    #[test]
+    fn only_the_policy_refuses() {
+        let refused = checked(serde_json::json!({"directories": [{"hostPath": "/etc", "guestPath": "/etc"}]}));
+        assert!(matches!(
+            refused,
+            Event::Refused(
+                _,
+                Rejection {
+                    reason: Refusal::NotGranted,
+                    ..
+                }
+            )
+        ));
+        let missing = serde_json::json!({"directories": [{"hostPath": "/srv/no-such", "guestPath": "/data"}]});
+        assert!(matches!(checked(missing), Event::Start(_)));
+        let unavailable = serde_json::json!({"keyvalue": [{"bucket": "b"}]});
+        assert!(matches!(checked(unavailable), Event::Start(_)));
+    }
+}

@@ -67,3 +67,17 @@ async fn a_result_is_bounded_by_its_text() {
     // Found out while the list is taken from the guest.
     check(5_000_000, false).await;
 }
+
+/// Handles of the component model's own take memory of the host too. Wasmtime says that there are too many in words only.
+#[tokio::test]
+async fn a_guest_has_no_more_resources_than_handles() {
+    let makes = r#"(component
+        (type $thing (resource (rep i32)))
+        (core func $new (canon resource.new $thing))
+        (core module $guest
+            (import "host" "new" (func $new (param i32) (result i32)))
+            (func (export "f") (loop $again (drop (call $new (i32.const 0))) (br $again))))
+        (core instance $guest (instantiate $guest (with "host" (instance (export "new" (func $new))))))
+        (func (export "f") (canon lift (core func $guest "f"))))"#;
+    assert_eq!(failure(makes, "f", json!([])).await.reason(), "OutOfMemory");
+}

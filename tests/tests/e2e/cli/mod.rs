@@ -66,6 +66,24 @@ impl Person {
         command
     }
 
+    /// `propeller` in a process that may have 4 GiB of addresses: too few for a pool of one instance.
+    fn confined(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "ulimit -v 4194304; exec \"$0\" \"$@\""])
+            .arg(&self.binary)
+            .args(args)
+            .env_clear()
+            .env("HOME", self.home())
+            .current_dir(self.home());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.kill_on_drop(true);
+        command
+    }
+
     /// Runs `propeller` to its end.
     async fn types(&self, args: &[&str]) -> Result<Ended> {
         let output = tokio::time::timeout(PATIENCE, self.command(args).output()).await;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
-use super::{Person, guest, repository};
+use super::{Ended, Person, guest, repository};
 
 #[tokio::test]
 async fn a_call_prints_its_result() -> Result<()> {
@@ -245,11 +245,37 @@ async fn ctrl_c_ends_a_call() -> Result<()> {
     Ok(())
 }
 
+/// Memories are made on demand then, by code that a child compiled which has as few addresses.
+#[tokio::test]
+async fn few_addresses_are_enough() -> Result<()> {
+    let (person, addition) = (Person::new().await?, guest("addition").await?);
+    for _ in 0..2 {
+        let args = ["run", &addition, "add(20, 22)", "-v"];
+        let output = timeout(PATIENCE, person.confined(&args).output()).await??;
+        let ended = Ended::new(&args, output);
+        assert_eq!(ended.printed()?, "42");
+        assert!(ended.stderr.contains("made on demand"), "{}", ended.stderr);
+    }
+    let hoard = guest("hoard").await?;
+    let args = ["run", &hoard, "hoard(1024)", "--memory", "32Mi"];
+    let output = timeout(PATIENCE, person.confined(&args).output()).await??;
+    let ended = Ended::new(&args, output);
+    assert!(ended.failed(11)?.contains("memory"), "{}", ended.stderr);
+    Ok(())
+}
+
 /// A guest that nobody reads from waits in the kernel, where no deadline reaches it; and what is said of its end finds no room either.
 #[tokio::test]
 async fn a_call_whose_output_nobody_reads_ends() -> Result<()> {
     let write = "(call $write (call $get-stdout) (i32.const 0) (i32.const 6) (i32.const 16))";
-    let floods = PRINTS.replace(write, &format!("(loop $again {write} (br $again))"));
+    // One stream: more of them would end it for want of handles.
+    let again = write.replace("(call $get-stdout)", "(local.get $stream)");
+    let floods = PRINTS.replace(
+        &format!("(result i32)\n            {write}"),
+        &format!(
+            "(result i32) (local $stream i32) (local.set $stream (call $get-stdout)) (loop $again {again} (br $again))"
+        ),
+    );
     assert_ne!(floods, PRINTS);
     let person = Person::new().await?;
     let floods = person.file("floods.wasm", wat::parse_str(floods)?)?;

@@ -8,7 +8,7 @@ use propeller_tests::PATIENCE;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStderr};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 use super::{Person, guest};
@@ -23,9 +23,13 @@ struct Serving {
 
 impl Serving {
     async fn new(name: &str, flags: &[&str]) -> Result<Self> {
+        Self::of(name, flags, Person::command).await
+    }
+
+    async fn of(name: &str, flags: &[&str], command: fn(&Person, &[&str]) -> Command) -> Result<Self> {
         let (person, guest) = (Person::new().await?, guest(name).await?);
         let line = [&["serve", &guest, "--addr", "127.0.0.1:0"], flags].concat();
-        let mut child = person.command(&line).stdout(Stdio::null()).spawn()?;
+        let mut child = command(&person, &line).stdout(Stdio::null()).spawn()?;
         let mut log = BufReader::new(child.stderr.take().context("no standard error")?).lines();
         let first = timeout(PATIENCE, log.next_line()).await??.context("it says nothing")?;
         let address = first.strip_prefix("http://").with_context(|| first.clone())?.to_owned();
@@ -224,4 +228,14 @@ async fn what_cannot_serve_is_refused() -> Result<()> {
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();
     check(&["serve", &hello, "--addr", &address], 1, "ListenFailed").await
+}
+
+/// What it has to make do with isn't said before the URL.
+#[tokio::test]
+async fn few_addresses_are_enough_to_serve() -> Result<()> {
+    let server = Serving::of("http-hello", &[], Person::confined).await?;
+    assert_eq!(server.status("/").await?, 200);
+    server.signal(Signal::INT)?;
+    assert!(server.end().await?.success());
+    Ok(())
 }

@@ -37,6 +37,8 @@ async fn a_task_runs_and_its_result_is_told_until_it_is_acknowledged() -> Result
     };
     assert_eq!(results, Some(json!(42)));
     assert!(usage.peak_memory_bytes > 0, "{usage:?}");
+    // `[20, 22]` without spaces, and `42`.
+    assert_eq!((usage.bytes_in, usage.bytes_out), (7, 2), "{usage:?}");
     site.wait_for_inventory("the finished attempt", |held| {
         held.iter().any(|held| held.state == HeldState::Finished)
     })
@@ -122,6 +124,9 @@ async fn limits_and_mistakes_end_an_attempt_with_a_reason() -> Result<()> {
         "raise activeDeadlineSeconds",
     )
     .await?;
+    // The report has the guest's functions.
+    let trap = site.call("trap", &site.push("trap").await?, "trap", json!([])).await?;
+    check("trap", &|_| {}, trap, "Trap", "fall_over_the_edge").await?;
     let addition = site.push("addition").await?;
     let start = site.addition("function", &addition).await?;
     check(

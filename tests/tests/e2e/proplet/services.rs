@@ -166,3 +166,40 @@ async fn hold(at: &str, mebibytes: u32) -> Result<(u16, TcpStream)> {
         .parse()?;
     Ok((status, stream))
 }
+
+/// A service whose every instance traps as it begins.
+const FALLS: &str = r#"(component
+    (import "wasi:http/types@0.2.0" (instance $types
+        (export "incoming-request" (type (sub resource)))
+        (export "response-outparam" (type (sub resource)))))
+    (alias export $types "incoming-request" (type $request))
+    (alias export $types "response-outparam" (type $response))
+    (core module $guest
+        (func $fall (unreachable))
+        (start $fall)
+        (func (export "handle") (param i32 i32)))
+    (core instance $guest (instantiate $guest))
+    (func $handle (param "request" (own $request)) (param "response-out" (own $response))
+        (canon lift (core func $guest "handle")))
+    (instance $handler (export "handle" (func $handle)))
+    (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#;
+
+#[tokio::test]
+async fn a_service_that_cannot_begin_is_tried_again_until_it_is_stopped() -> Result<()> {
+    let site = Site::new().await?;
+    let proplet = site.start(&[]).await?;
+    let falls = site.push_bytes("falls", wat::parse_str(FALLS)?).await?;
+    let start = service(&site, "falls", &falls).await?;
+    site.say(Channel::Start, &start).await?;
+    wait_for("a second failure", PATIENCE, async || {
+        let failures = proplet.log().matches("a service failed, and is started again").count();
+        ensure!(failures >= 2, "{failures} failures");
+        Ok(())
+    })
+    .await?;
+    let listens = |stage: &Stage| matches!(stage, Stage::Started { address: Some(_) });
+    ensure!(!site.reports(&start).iter().any(listens), "nobody could reach it");
+    site.say(Channel::Stop, &stop(&start)).await?;
+    assert_eq!(site.wait_for_failure(&start).await?.reason, "Cancelled");
+    Ok(())
+}
