@@ -76,6 +76,10 @@ fn fits<'a>(task: &Task, status: &TaskStatus, member: &'a Member, now: Timestamp
     }) {
         return Err(Misfit::Unmeant(format!("without label {unmet}")));
     }
+    // Before what may change by itself: as long as it is cordoned, nothing else matters.
+    if member.cordoned {
+        return Err(Misfit::Unable("cordoned"));
+    }
     let live = member.live.as_ref().ok_or(Misfit::Unable("offline"))?;
     if let Some(unknown) = required(&task.spec).find(|word| !live.capabilities.iter().any(|known| known == word)) {
         return Err(Misfit::Unmeant(format!("without capability {unknown}")));
