@@ -8,7 +8,10 @@ use propeller_host::engine::{EngineError, Figures, InvokeError, PrepareError, Re
 use propeller_types::{ArgsError, FindError, InvalidFunctionRef, ReadError};
 use serde_json::Value;
 
-use crate::exit::{Exit, Ran};
+use crate::{
+    control::{ControlError, ManifestError, TaskFailure},
+    exit::{Exit, Ran},
+};
 
 /// What is known of a run by the time it ends. Ctrl-C may be that time.
 #[derive(Debug)]
@@ -92,6 +95,17 @@ pub enum Failure {
     /// A grant is text.
     #[error("the path {} isn't Unicode, and can't be granted", .0.display())]
     NotUnicode(PathBuf),
+    /// A proplet has other working directories.
+    #[error("`--dir {}`: on a proplet, name a directory in full, such as /srv/data::/data", .0.display())]
+    RelativeDirectory(PathBuf),
+    /// A proplet has no files of ours.
+    #[error(
+        "{} is a file here, and a proplet gets components from registries: `propeller push {} REFERENCE`, and run the reference", .0.display(), .0.display()
+    )]
+    NotInARegistry(PathBuf),
+    /// A Task that ran on a proplet has failed.
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
     /// It was to be run, and it can only serve.
     #[error("the component serves HTTP: use `propeller serve`")]
     OnlyServes,
@@ -136,6 +150,12 @@ pub enum Failure {
     /// The operating system gives no event loop.
     #[error("can't start")]
     Start(#[source] io::Error),
+    /// A control plane didn't do what it was asked for.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// A file with resources can't be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -143,13 +163,16 @@ pub enum Failure {
 
 impl Failure {
     /// A stable label in CamelCase, the same that a Task's condition would have.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &str {
         match self {
             Self::CommandLine(_)
             | Self::ImageWithoutTask(_)
             | Self::NoVariable(_)
             | Self::NotUnicode(_)
+            | Self::RelativeDirectory(_)
+            | Self::NotInARegistry(_)
             | Self::OtherWork { .. } => "Usage",
+            Self::Task(failure) => failure.reason(),
             Self::UnknownSource { .. } => "UnknownSource",
             Self::ReadFile { .. } => "ReadFailed",
             Self::WriteFile { .. } | Self::Print(_) => "WriteFailed",
@@ -169,6 +192,8 @@ impl Failure {
             Self::Engine(_) | Self::Start(_) => "HostFailure",
             Self::Prepare(error) => error.reason(),
             Self::Invoke(error) => error.reason(),
+            Self::Control(error) => error.reason(),
+            Self::Manifest(error) => error.reason(),
             Self::Interrupted => "Interrupted",
         }
     }
@@ -182,6 +207,8 @@ impl Failure {
             | Self::NoVariable(_)
             | Self::NotUnicode(_)
             | Self::OtherWork { .. }
+            | Self::RelativeDirectory(_)
+            | Self::NotInARegistry(_)
             | Self::Refused(_)
             | Self::FileExists(_)
             | Self::NoCacheDirectory
@@ -207,6 +234,9 @@ impl Failure {
             Self::Prepare(PrepareError::Host { .. }) => Exit::Failed,
             Self::Prepare(_) => Exit::Component,
             Self::Invoke(error) => invoke_exit(error),
+            Self::Task(failure) => failure.exit(),
+            Self::Control(error) => error.exit(),
+            Self::Manifest(error) => error.exit(),
             Self::Interrupted => Exit::Interrupted,
         }
     }
