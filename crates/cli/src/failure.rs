@@ -9,6 +9,7 @@ use propeller_types::{ArgsError, FindError, InvalidFunctionRef, ReadError};
 use serde_json::Value;
 
 use crate::{
+    build::BuildError,
     control::{ControlError, ManifestError, TaskFailure},
     exit::{Exit, Ran},
 };
@@ -156,6 +157,12 @@ pub enum Failure {
     /// A file with resources can't be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// Nothing that is there is overwritten.
+    #[error("{} exists: choose another name, or remove it", .0.display())]
+    DirectoryExists(PathBuf),
+    /// There is no component.
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -176,7 +183,8 @@ impl Failure {
             Self::UnknownSource { .. } => "UnknownSource",
             Self::ReadFile { .. } => "ReadFailed",
             Self::WriteFile { .. } | Self::Print(_) => "WriteFailed",
-            Self::FileExists(_) => "FileExists",
+            Self::FileExists(_) | Self::DirectoryExists(_) => "FileExists",
+            Self::Build(error) => error.reason(),
             Self::NoCacheDirectory | Self::ParseConfig { .. } | Self::InvalidConfig { .. } => "InvalidSettings",
             Self::ParseTask { .. } | Self::InvalidTask { .. } => "InvalidTask",
             Self::NotAComponent { source, .. } => source.reason(),
@@ -211,6 +219,8 @@ impl Failure {
             | Self::NotInARegistry(_)
             | Self::Refused(_)
             | Self::FileExists(_)
+            | Self::DirectoryExists(_)
+            | Self::Build(BuildError::UnknownLanguage(_))
             | Self::NoCacheDirectory
             | Self::ParseConfig { .. }
             | Self::InvalidConfig { .. }
@@ -219,6 +229,7 @@ impl Failure {
             Self::ReadFile { .. }
             | Self::WriteFile { .. }
             | Self::Print(_)
+            | Self::Build(_)
             | Self::Engine(_)
             | Self::Start(_)
             | Self::Listen { .. } => Exit::Failed,

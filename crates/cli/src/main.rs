@@ -12,6 +12,7 @@
 //! `propeller-host`. Never here: a rule of its own about components, a result on standard error, a secret in a flag.
 
 mod args;
+mod build;
 mod call;
 mod component;
 mod control;
@@ -21,6 +22,7 @@ mod figures;
 mod grants;
 mod inspect;
 mod logs;
+mod new;
 mod order;
 mod output;
 mod progress;
@@ -93,9 +95,9 @@ fn perform(cli: Cli, output: &Output, known: &mut Known) -> Result<Exit, Failure
         .build()
         .map_err(Failure::Start)?;
     let result = runtime.block_on(async {
-        // A service ends in its own way, and what runs elsewhere is cancelled.
+        // A service ends in its own way, what runs elsewhere is cancelled, and what a drain suspended is resumed.
         let ends_itself = match &cli.command {
-            Command::Serve(_) => true,
+            Command::Serve(_) | Command::Drain(_) => true,
             Command::Run(args) => args.remote.is_asked(),
             _ => false,
         };
@@ -125,6 +127,8 @@ async fn command(cli: &Cli, output: &Output, known: &mut Known) -> Result<Exit, 
         Command::Push(args) => output.report(&push::push(args, &access(&args.registry)).await?)?,
         Command::Pull(args) => pull::pull(args, &access(&args.registry), output).await?,
         Command::Completions { shell } => output.bytes(&completions(*shell))?,
+        Command::New(args) => output.report(&new::new(args)?)?,
+        Command::Build(args) => output.report(&build::build(args)?)?,
         verb => control::perform(verb, &environment, output).await?,
     }
     Ok(Exit::Done)

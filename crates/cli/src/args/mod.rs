@@ -1,16 +1,19 @@
 //! The command line: flags and their help. What they mean together is for the commands.
 
 mod control;
+mod template;
+mod values;
 
-use std::{ffi::OsStr, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsStr, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use jiff::SignedDuration;
 use propeller_api::Memory;
 use propeller_types::FunctionRef;
 
 pub use control::{Apply, Cordon, Delete, Describe, Drain, Get, RemoteArgs, Rerun, ServerArgs, Wait, Wanted};
+pub use template::{Build, Language, New};
+pub use values::{KeyValue, Timeout};
 
 use crate::{exit, grants::GrantArgs};
 
@@ -71,6 +74,10 @@ pub enum Command {
     Push(Push),
     /// Get a component from an OCI registry
     Pull(Pull),
+    /// Begin a component from a template
+    New(New),
+    /// Build the component of a directory with its language's tools
+    Build(Build),
     /// Make what files say of Tasks and Proplets so
     Apply(Apply),
     /// Show tasks or proplets
@@ -257,48 +264,6 @@ pub struct RegistryArgs {
     pub plain_http: bool,
 }
 
-/// `key=value`, as annotations of artifacts and values of `wasi:config` are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyValue {
-    /// Such as `org.opencontainers.image.source`. Never empty.
-    pub key: String,
-    /// May be empty, and may hold further equals signs.
-    pub value: String,
-}
-
-/// A duration as people type it: `30s`, `1m 30s`, `500ms`. Never zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeout(pub Duration);
-
-impl FromStr for KeyValue {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('=') {
-            Some((key, value)) if !key.is_empty() => Ok(Self {
-                key: key.to_owned(),
-                value: value.to_owned(),
-            }),
-            _ => Err("write it as KEY=VALUE"),
-        }
-    }
-}
-
-impl FromStr for Timeout {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let duration = text
-            .parse()
-            .ok()
-            .and_then(|signed: SignedDuration| signed.try_into().ok());
-        match duration {
-            Some(duration) if duration > Duration::ZERO => Ok(Self(duration)),
-            _ => Err("write a number with its unit, such as 30s, 500ms or 5m"),
-        }
-    }
-}
-
 /// Whether JSON was asked for on a command line that can't be read: its error is JSON nevertheless.
 pub fn asks_for_json(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> bool {
     let args: Vec<_> = args.into_iter().collect();
@@ -357,6 +322,9 @@ mod tests {
         check("run --on edge-1 localhost:5000/a:1 f() --keep -n lab --kube", None);
         check("run -l site=lab localhost:5000/a:1 f()", None);
         check("completions zsh", None);
+        check("new my-component --lang python", None);
+        check("build", None);
+        check("build somewhere", None);
         check("apply -f a.yaml -f b/ -f - --dry-run -n lab --kube --context c", None);
         check("get tasks -o wide -l a=b --field-selector c=d -A -w --no-headers", None);
         check("get t a b -o yaml --server http://a:1 --token-file t", None);
@@ -387,6 +355,10 @@ mod tests {
         check("run a.wasm --output xml", Some("text, json"));
         check("run --on edge-1 --selector a=b a:1", Some("cannot be used with"));
         check("run --selector (a) a:1", Some("site=lab"));
+        check("new", Some("<NAME>"));
+        check("new My_Component", Some("such as my-component"));
+        check("new a-1", Some("such as my-component"));
+        check("new a --lang cobol", Some("rust, javascript, python"));
         check("apply", Some("--filename <FILE>"));
         check("get", Some("<KIND"));
         check("get tasks --kube --server http://a", Some("cannot be used with"));
@@ -399,15 +371,6 @@ mod tests {
         check("run a.wasm -v --quiet", Some("cannot be used with"));
         check("push a.wasm", Some("<REFERENCE>"));
         check("push a.wasm localhost:5000/a:1 --annotation a", Some("KEY=VALUE"));
-    }
-
-    #[test]
-    fn durations_have_units() {
-        let check = |text: &str, millis: u64| assert_eq!(text.parse(), Ok(Timeout(Duration::from_millis(millis))));
-        check("30s", 30_000);
-        check("500ms", 500);
-        check("1m 30s", 90_000);
-        check("2h", 7_200_000);
     }
 
     #[test]

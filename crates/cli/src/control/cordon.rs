@@ -1,9 +1,12 @@
 //! `propeller cordon`, `uncordon` and `drain`: what keeps tasks away from a proplet.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{signal, time::timeout};
 
 use super::{
     ControlError,
@@ -53,19 +56,41 @@ pub async fn drain(args: &Drain, server: &Server, output: &Output) -> Result<(),
     let (said, _) = set(server, &args.proplet, true).await?;
     output.line(&said)?;
     let mut left = Left::default();
-    let limit = args.timeout.map_or(Duration::MAX, |limit| limit.0);
-    let Ok(result) = timeout(limit, empty(args, server, output, &mut left)).await else {
-        let what = format!("the end of what is on {}", args.proplet);
-        let state = format!("it still has {left}");
-        return Err(ControlError::TimedOut { what, limit, state }.into());
+    let emptied = tokio::select! {
+        biased;
+        _ = signal::ctrl_c() => Err(Failure::Interrupted),
+        emptied = in_time(args, server, output, &mut left) => emptied,
     };
-    result?;
+    if let Err(failure) = emptied {
+        resume(server, &left).await;
+        return Err(failure);
+    }
     if let Some(services) = left.services() {
         let proplet = args.proplet.clone();
         return Err(ControlError::Services { proplet, services }.into());
     }
     output.line(&format!("proplet/{} drained", args.proplet))?;
     output.document(&server.get(Kind::Proplet, &args.proplet).await?)
+}
+
+async fn in_time(args: &Drain, server: &Server, output: &Output, left: &mut Left) -> Result<(), Failure> {
+    let limit = args.timeout.map_or(Duration::MAX, |limit| limit.0);
+    if let Ok(emptied) = timeout(limit, empty(args, server, output, left)).await {
+        return emptied;
+    }
+    let what = format!("the end of what is on {}", args.proplet);
+    let state = format!("it still has {left}");
+    Err(ControlError::TimedOut { what, limit, state }.into())
+}
+
+/// Nobody waits any more for what was suspended to stop: it is placed anew by itself.
+async fn resume(server: &Server, left: &Left) {
+    let here = |name: &&String| left.tasks.values().any(|task| super::kind::name(task) == name.as_str());
+    for service in left.suspended.iter().filter(here) {
+        if let Err(error) = suspend(server, service, false).await {
+            tracing::warn!("{error}: task/{service} stays suspended");
+        }
+    }
 }
 
 async fn empty(args: &Drain, server: &Server, output: &Output, left: &mut Left) -> Result<(), Failure> {
@@ -77,13 +102,12 @@ async fn empty(args: &Drain, server: &Server, output: &Output, left: &mut Left) 
     if !left.is_empty() {
         output.note(&format!("waiting for {left}"));
     }
-    if args.evict {
-        for service in left.tasks.values().filter(|task| is_service(task)) {
-            suspend(server, name(service), true).await?;
-            output.note(&format!("task/{} is suspended, to be placed elsewhere", name(service)));
-        }
-    }
     while left.waits_for(args.evict) {
+        // One may have been on its way here when the proplet was cordoned.
+        for service in left.not_yet_suspended(args.evict) {
+            suspend(server, &service, true).await?;
+            output.note(&format!("task/{service} is suspended, to be placed elsewhere"));
+        }
         let before = left.to_string();
         left.note(watch.next().await?, &args.proplet);
         for moved in std::mem::take(&mut left.moved) {
@@ -125,6 +149,8 @@ struct Left {
     tasks: BTreeMap<String, Value>,
     /// What isn't there any more since somebody looked.
     moved: Vec<Value>,
+    /// Names of services that are on their way to elsewhere.
+    suspended: BTreeSet<String>,
 }
 
 impl Left {
@@ -144,6 +170,17 @@ impl Left {
 
     fn waits_for(&self, services_too: bool) -> bool {
         self.tasks.values().any(|task| services_too || !is_service(task))
+    }
+
+    /// Names of the services that nobody suspended yet, which is done now.
+    fn not_yet_suspended(&mut self, evict: bool) -> Vec<String> {
+        let services = self.tasks.values().filter(|task| evict && is_service(task));
+        let new = services
+            .map(|task| name(task).to_owned())
+            .filter(|name| !self.suspended.contains(name));
+        let new: Vec<_> = new.collect();
+        self.suspended.extend(new.iter().cloned());
+        new
     }
 
     fn services(&self) -> Option<String> {

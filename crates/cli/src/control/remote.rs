@@ -143,9 +143,8 @@ async fn cancel(server: &Server, task: &Value) {
     };
     tokio::select! {
         _ = signal::ctrl_c() => {}
-        result = timeout(CANCEL, cancelled) => match result {
-            Ok(Err(error)) => tracing::warn!("can't cancel {}: {error}", name(task)),
-            Ok(Ok(())) | Err(_) => {}
+        result = timeout(CANCEL, cancelled) => if let Ok(Err(error)) = result {
+            tracing::warn!("can't cancel {}: {error}", name(task));
         },
     }
 }

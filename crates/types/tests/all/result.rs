@@ -24,5 +24,9 @@ fn a_result_is_shown_as_a_run_here_would_show_it() {
     check("(result (result string (error u8)))", json!("fine"), Some(r#""fine""#));
     check("(result (result (error u8)))", Value::Null, None);
     check("(result (option string))", Value::Null, Some("none"));
-    check("(result (tuple string u64))", json!(["a", "9007199254740993"]), Some(r#"("a", 9007199254740993)"#));
+    check(
+        "(result (tuple string u64))",
+        json!(["a", "9007199254740993"]),
+        Some(r#"("a", 9007199254740993)"#),
+    );
 }

@@ -1,24 +1,16 @@
 //! The verbs that keep tasks away from proplets, and those that run tasks on them: cordon, drain, run, rerun.
 
 use std::process::Stdio;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use propeller_api::{Phase, types};
 use propeller_tests::{PATIENCE, World, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, copy_bidirectional},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufReadExt, BufReader},
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
 
 use super::{Person, guest, verbs::Clerk};
 use crate::operator::call;
@@ -233,49 +225,4 @@ async fn flags_for_a_run_elsewhere_mean_nothing_here() -> Result<()> {
     let stray = person.types(&["run", "a.wasm", "f()", "--keep"]).await?;
     assert!(stray.failed(2)?.contains("--on"), "{}", stray.stderr);
     Ok(())
-}
-
-/// The API server as a standalone control plane is reached: by HTTP, with a token.
-pub(super) struct Plain {
-    pub(super) url: String,
-    pub(super) token: String,
-}
-
-/// Takes TLS off the way to the API server, as long as the test runs.
-pub(super) async fn without_tls(world: &World) -> Result<Plain> {
-    let kubeconfig: Value = serde_saphyr::from_slice(&std::fs::read(world.cluster.kubeconfig())?)?;
-    let text = |pointer: &str| {
-        kubeconfig
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .context(pointer.to_owned())
-    };
-    let server = text("/clusters/0/cluster/server")?
-        .strip_prefix("https://")
-        .context("https")?
-        .to_owned();
-    let certificate = BASE64_STANDARD.decode(text("/clusters/0/cluster/certificate-authority-data")?)?;
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(&certificate)?)?;
-    // The first of all tests wins; it is the same for all.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(async move {
-        while let Ok((mut plain, _)) = listener.accept().await {
-            let (connector, server) = (connector.clone(), server.clone());
-            tokio::spawn(async move {
-                let sealed = TcpStream::connect(&server).await?;
-                let name = "127.0.0.1".try_into().map_err(std::io::Error::other)?;
-                let mut sealed = connector.connect(name, sealed).await?;
-                copy_bidirectional(&mut plain, &mut sealed).await
-            });
-        }
-    });
-    let token = text("/users/0/user/token")?.to_owned();
-    Ok(Plain { url, token })
 }

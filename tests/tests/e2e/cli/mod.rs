@@ -1,7 +1,9 @@
 //! `propeller` as people and scripts run it: the real binary, its output, its exit codes.
 
+mod access;
 mod fleet;
 mod languages;
+mod new;
 pub(crate) mod program;
 mod registry;
 mod run;
