@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, Memory, Object, PropletId, Resource};
+use crate::{Condition, Memory, Object, PropletId, Resource, task::is_false};
 
 /// The kind `Proplet`.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,13 +17,26 @@ impl Resource for PropletKind {
 /// One host process with an identity. Tasks of its namespace may be placed on it.
 pub type Proplet = Object<PropletKind>;
 
-/// Which process this is.
+/// Which process this is, and whether it gets tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PropletSpec {
     /// How the process is known on the message bus.
     pub connection_config: ConnectionConfig,
+    /// While true, nothing new is placed on the proplet: it is cordoned. What it has goes on. `propeller cordon` and `uncordon` set it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unschedulable: bool,
+}
+
+impl PropletSpec {
+    /// The process with that identity, which gets tasks.
+    pub fn new(client_id: PropletId) -> Self {
+        Self {
+            connection_config: ConnectionConfig { client_id },
+            unschedulable: false,
+        }
+    }
 }
 
 /// How a proplet is known on the message bus.
@@ -64,14 +77,14 @@ pub struct PropletStatus {
     /// What the proplet says of itself and its machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostInfo>,
-    /// `Ready`: its heartbeats arrive.
+    /// `Ready`: its heartbeats arrive. Its reason is `Cordoned` while `spec.unschedulable` keeps new tasks away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
     pub conditions: Vec<Condition>,
 }
 
 impl PropletStatus {
-    /// The condition that says whether tasks can be placed on the proplet.
+    /// The condition that says whether the proplet is there. It can be, and be cordoned.
     pub const READY: &str = "Ready";
 }
 

@@ -128,8 +128,9 @@ mod tests {
             let call = Wanted::new(wave, function, args, task).and_then(|wanted| wanted.fit(&contract(exports)));
             let call = call
                 .map(|call| (call.function.to_string(), call.args))
-                .map_err(|failure| failure.reason());
-            assert_eq!(call, expected.map(|(function, args)| (function.to_owned(), args)));
+                .map_err(|failure| failure.reason().to_owned());
+            let expected = expected.map(|(function, args)| (function.to_owned(), args));
+            assert_eq!(call, expected.map_err(str::to_owned));
         };
         let both = &["add", "one"];
         check(

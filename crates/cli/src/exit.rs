@@ -21,6 +21,12 @@ pub enum Exit {
     Component,
     /// The function or its arguments don't fit the component.
     Call,
+    /// A control plane, or the way to it.
+    Control,
+    /// What was waited for isn't so yet.
+    TimedOut,
+    /// What was waited for can't be so any more.
+    Hopeless,
     /// The function ran and returned the `err` of its `result`.
     ErrResult,
     /// The component trapped, exited or went over a bound.
@@ -45,7 +51,7 @@ pub enum Ran {
 }
 
 /// Every end, its code, its code when a program was to be run, and what the help says about it.
-const TABLE: [(Exit, u8, u8, &str); 11] = [
+const TABLE: [(Exit, u8, u8, &str); 14] = [
     (Exit::Done, 0, 0, "done"),
     (
         Exit::Failed,
@@ -76,6 +82,24 @@ const TABLE: [(Exit, u8, u8, &str); 11] = [
         5,
         126,
         "the call doesn't fit the component: function or arguments",
+    ),
+    (
+        Exit::Control,
+        6,
+        125,
+        "the control plane: none known, not reachable, no access, or it refuses",
+    ),
+    (
+        Exit::TimedOut,
+        7,
+        125,
+        "wait, drain: it isn't so in time, or services remain",
+    ),
+    (
+        Exit::Hopeless,
+        8,
+        125,
+        "wait: it can't be so any more, since the task has ended or was deleted",
     ),
     (Exit::ErrResult, 10, 1, "the component's function returned an error"),
     (Exit::Trapped, 11, 134, "the component trapped or exited"),
@@ -118,7 +142,7 @@ pub fn help() -> String {
         } else {
             code.to_string()
         };
-        let other = if code == program || code == 10 {
+        let other = if code == program || matches!(code, 7 | 8 | 10) {
             String::new()
         } else {
             format!(" (of a program: {program})")

@@ -8,7 +8,11 @@ use propeller_host::engine::{EngineError, Figures, InvokeError, PrepareError, Re
 use propeller_types::{ArgsError, FindError, InvalidFunctionRef, ReadError};
 use serde_json::Value;
 
-use crate::exit::{Exit, Ran};
+use crate::{
+    build::BuildError,
+    control::{ControlError, ManifestError, TaskFailure},
+    exit::{Exit, Ran},
+};
 
 /// What is known of a run by the time it ends. Ctrl-C may be that time.
 #[derive(Debug)]
@@ -92,6 +96,17 @@ pub enum Failure {
     /// A grant is text.
     #[error("the path {} isn't Unicode, and can't be granted", .0.display())]
     NotUnicode(PathBuf),
+    /// A proplet has other working directories.
+    #[error("`--dir {}`: on a proplet, name a directory in full, such as /srv/data::/data", .0.display())]
+    RelativeDirectory(PathBuf),
+    /// A proplet has no files of ours.
+    #[error(
+        "{} is a file here, and a proplet gets components from registries: `propeller push {} REFERENCE`, and run the reference", .0.display(), .0.display()
+    )]
+    NotInARegistry(PathBuf),
+    /// A Task that ran on a proplet has failed.
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
     /// It was to be run, and it can only serve.
     #[error("the component serves HTTP: use `propeller serve`")]
     OnlyServes,
@@ -136,6 +151,18 @@ pub enum Failure {
     /// The operating system gives no event loop.
     #[error("can't start")]
     Start(#[source] io::Error),
+    /// A control plane didn't do what it was asked for.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// A file with resources can't be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Nothing that is there is overwritten.
+    #[error("{} exists: choose another name, or remove it", .0.display())]
+    DirectoryExists(PathBuf),
+    /// There is no component.
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -143,17 +170,21 @@ pub enum Failure {
 
 impl Failure {
     /// A stable label in CamelCase, the same that a Task's condition would have.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &str {
         match self {
             Self::CommandLine(_)
             | Self::ImageWithoutTask(_)
             | Self::NoVariable(_)
             | Self::NotUnicode(_)
+            | Self::RelativeDirectory(_)
+            | Self::NotInARegistry(_)
             | Self::OtherWork { .. } => "Usage",
+            Self::Task(failure) => failure.reason(),
             Self::UnknownSource { .. } => "UnknownSource",
             Self::ReadFile { .. } => "ReadFailed",
             Self::WriteFile { .. } | Self::Print(_) => "WriteFailed",
-            Self::FileExists(_) => "FileExists",
+            Self::FileExists(_) | Self::DirectoryExists(_) => "FileExists",
+            Self::Build(error) => error.reason(),
             Self::NoCacheDirectory | Self::ParseConfig { .. } | Self::InvalidConfig { .. } => "InvalidSettings",
             Self::ParseTask { .. } | Self::InvalidTask { .. } => "InvalidTask",
             Self::NotAComponent { source, .. } => source.reason(),
@@ -169,6 +200,8 @@ impl Failure {
             Self::Engine(_) | Self::Start(_) => "HostFailure",
             Self::Prepare(error) => error.reason(),
             Self::Invoke(error) => error.reason(),
+            Self::Control(error) => error.reason(),
+            Self::Manifest(error) => error.reason(),
             Self::Interrupted => "Interrupted",
         }
     }
@@ -182,8 +215,12 @@ impl Failure {
             | Self::NoVariable(_)
             | Self::NotUnicode(_)
             | Self::OtherWork { .. }
+            | Self::RelativeDirectory(_)
+            | Self::NotInARegistry(_)
             | Self::Refused(_)
             | Self::FileExists(_)
+            | Self::DirectoryExists(_)
+            | Self::Build(BuildError::UnknownLanguage(_))
             | Self::NoCacheDirectory
             | Self::ParseConfig { .. }
             | Self::InvalidConfig { .. }
@@ -192,6 +229,7 @@ impl Failure {
             Self::ReadFile { .. }
             | Self::WriteFile { .. }
             | Self::Print(_)
+            | Self::Build(_)
             | Self::Engine(_)
             | Self::Start(_)
             | Self::Listen { .. } => Exit::Failed,
@@ -207,6 +245,9 @@ impl Failure {
             Self::Prepare(PrepareError::Host { .. }) => Exit::Failed,
             Self::Prepare(_) => Exit::Component,
             Self::Invoke(error) => invoke_exit(error),
+            Self::Task(failure) => failure.exit(),
+            Self::Control(error) => error.exit(),
+            Self::Manifest(error) => error.exit(),
             Self::Interrupted => Exit::Interrupted,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use propeller_api::Usage;
 use propeller_host::engine::Figures;
 use serde::Serialize;
 
@@ -30,6 +31,19 @@ impl From<Figures> for FiguresReport {
             peak_memory_bytes: figures.peak_memory,
             bytes_in: figures.bytes_in,
             bytes_out: figures.bytes_out,
+        }
+    }
+}
+
+/// What a proplet reported, in whole milliseconds.
+impl From<Usage> for FiguresReport {
+    fn from(usage: Usage) -> Self {
+        Self {
+            wall_millis: usage.wall_millis as f64,
+            cpu_millis: usage.cpu_millis as f64,
+            peak_memory_bytes: usage.peak_memory_bytes,
+            bytes_in: usage.bytes_in,
+            bytes_out: usage.bytes_out,
         }
     }
 }

@@ -53,6 +53,19 @@ struct BucketArg(Bucket);
 impl GrantArgs {
     /// What the flags grant, on top of what a Task does. A variable and a value that both name is the flag's.
     pub fn on_top_of(&self, task: Option<&Grants>) -> Result<Grants, Failure> {
+        self.granted(task, Mount::directory)
+    }
+
+    /// The same for a proplet, whose directories aren't those of this machine.
+    pub fn for_a_proplet(&self, task: Option<&Grants>) -> Result<Grants, Failure> {
+        self.granted(task, Mount::elsewhere)
+    }
+
+    fn granted(
+        &self,
+        task: Option<&Grants>,
+        directory: impl Fn(&Mount) -> Result<Directory, Failure>,
+    ) -> Result<Grants, Failure> {
         let mut grants = task.cloned().unwrap_or_default();
         for variable in &self.env {
             let variable = variable.read()?;
@@ -60,7 +73,7 @@ impl GrantArgs {
             grants.env.push(variable);
         }
         for mount in &self.directories {
-            grants.directories.push(mount.directory()?);
+            grants.directories.push(directory(mount)?);
         }
         grants.http.extend(self.http.iter().cloned());
         grants.net.extend(self.net.iter().cloned());
@@ -95,6 +108,19 @@ impl Mount {
         let host_path = host.into_os_string().into_string();
         Ok(Directory {
             host_path: host_path.map_err(|path| Failure::NotUnicode(path.into()))?,
+            guest_path: self.guest.clone(),
+            read_only: self.read_only,
+        })
+    }
+}
+
+impl Mount {
+    /// Whether it is there, its proplet says.
+    fn elsewhere(&self) -> Result<Directory, Failure> {
+        let host_path = self.host.to_str().filter(|_| self.host.is_absolute());
+        let host_path = host_path.ok_or_else(|| Failure::RelativeDirectory(self.host.clone()))?;
+        Ok(Directory {
+            host_path: host_path.to_owned(),
             guest_path: self.guest.clone(),
             read_only: self.read_only,
         })

@@ -310,10 +310,10 @@ world root {
         let component = Component::try_from(component).unwrap();
         let check = |function: Option<&str>, expected: Result<&str, &str>| {
             let function = function.map(|function| function.parse().unwrap());
-            let draft = Draft::new(&component, function.as_ref()).map_err(|failure| failure.reason());
+            let draft = Draft::new(&component, function.as_ref()).map_err(|failure| failure.reason().to_owned());
             let task = draft.map(|draft| serde_saphyr::from_str::<Task>(&draft.to_yaml()).unwrap());
             let function = task.map(|task| task.validate().map(|()| task.spec.call.unwrap().function).unwrap());
-            assert_eq!(function.as_deref().map_err(|reason| *reason), expected);
+            assert_eq!(function.as_deref().map_err(String::as_str), expected);
         };
         check(None, Ok("half"));
         check(Some("now"), Ok("now"));

@@ -28,7 +28,7 @@ pub fn start(global: &Global) {
     let registry = tracing_subscriber::registry().with(filter);
     match global.output {
         Format::Json => registry.with(logs.json()).init(),
-        Format::Text => {
+        _ => {
             let choice = anstream::AutoStream::choice(&io::stderr());
             registry
                 .with(logs.with_ansi(choice != anstream::ColorChoice::Never))

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use propeller_api::{BucketScope, Grants, Memory, Task, Work};
+use propeller_api::{BucketScope, Grants, Memory, Task, TaskSpec, Work};
 use propeller_host::engine::{Granted, KeyValue, Limits, Means, Policy, Sandbox, Stdio, TaskContext};
 
 use crate::{
-    args::Timeout, component::Origin, failure::Failure, grants::GrantArgs, settings::Environment, source::Source, task,
+    args::{Run, Timeout},
+    component::Origin,
+    failure::Failure,
+    grants::GrantArgs,
+    settings::Environment,
+    source::Source,
+    task,
 };
 
 /// Room for a component from any toolchain, and little enough for any machine.
@@ -47,6 +53,22 @@ impl Order {
     /// What the flags grant, and the Task.
     pub fn grants(&self, args: &GrantArgs) -> Result<Grants, Failure> {
         args.on_top_of(self.task.as_ref().and_then(|task| task.spec.grants.as_ref()))
+    }
+
+    /// The spec of a Task that does the same on a proplet, for whoever fills in the component and the work.
+    pub fn spec(&self, args: &Run) -> Result<TaskSpec, Failure> {
+        let mut spec = self.task.as_ref().map(|task| task.spec.clone()).unwrap_or_default();
+        let grants = args.grants.for_a_proplet(spec.grants.as_ref())?;
+        spec.grants = Some(grants).filter(|grants| !grants.is_empty());
+        if let Some(memory) = args.memory {
+            spec.resources.get_or_insert_default().memory = Some(memory);
+        }
+        if let Some(Timeout(timeout)) = args.timeout {
+            // A Task counts seconds.
+            let seconds = timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0);
+            spec.active_deadline_seconds = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+        }
+        Ok(spec)
     }
 
     /// Flags first, then the Task. The result's bound is a report's, so that what runs here also runs on a proplet.
@@ -157,10 +179,8 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let check = |source: &str, image: Option<&str>, reason: &str| {
-            assert_eq!(
-                Order::new(source, image).err().map(|failure| failure.reason()),
-                Some(reason)
-            );
+            let failure = Order::new(source, image).err();
+            assert_eq!(failure.as_ref().map(Failure::reason), Some(reason));
         };
         check("nothing", None, "UnknownSource");
         check("a.wasm", Some("b.wasm"), "Usage");

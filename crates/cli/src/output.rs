@@ -30,19 +30,54 @@ const RED: Style = AnsiColor::Red.on_default().bold();
 /// How a command's result is written, to standard output.
 pub struct Output {
     format: Format,
+    quiet: bool,
 }
 
 impl Output {
-    /// Results go to standard output.
-    pub fn new(format: Format) -> Self {
-        Self { format }
+    /// Results go to standard output. `quiet` says nothing beside them.
+    pub fn new(format: Format, quiet: bool) -> Self {
+        Self { format, quiet }
+    }
+
+    /// The format that was asked for.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Tells people what was done: a line at once. Programs get a document in the end.
+    pub fn line(&self, line: &str) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => Ok(()),
+            _ => self.bytes(format!("{line}\n").as_bytes()),
+        }
+    }
+
+    /// Tells programs a result that people were told by lines.
+    pub fn document(&self, document: &Value) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => self.bytes(format!("{document}\n").as_bytes()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes text that is a result by itself, in whichever format.
+    pub fn text(&self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Tells people what isn't a result: that there is none, or what is waited for.
+    pub fn note(&self, words: &str) {
+        if !self.quiet && self.format != Format::Json {
+            // Where even standard error is gone, there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{words}");
+        }
     }
 
     /// Tells a result. One without text, such as that of a function that returns nothing, is no line at all.
     pub fn report(&self, report: &(impl Serialize + Display)) -> Result<(), Failure> {
         let mut text = match self.format {
-            Format::Text => report.to_string(),
             Format::Json => to_json(report),
+            _ => report.to_string(),
         };
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
@@ -73,8 +108,8 @@ impl Output {
         let error = Told::of(failure);
         let figures = known.figures.map(FiguresReport::from);
         let words = match self.format {
-            Format::Text => error.to_string(),
             Format::Json => to_json(&Envelope { error, figures }),
+            _ => error.to_string(),
         };
         let exit = failure.exit();
         tell(
@@ -111,7 +146,7 @@ struct Envelope<'a> {
 
 #[derive(Debug, Serialize)]
 struct Told<'a> {
-    reason: &'static str,
+    reason: &'a str,
     message: String,
     /// From the next cause to the first.
     causes: Vec<String>,

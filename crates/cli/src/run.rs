@@ -14,6 +14,7 @@ use crate::{
     args::Run,
     call::{Call, Wanted},
     component::Access,
+    control::remote,
     exit::{Exit, Ran},
     failure::{Failure, Known},
     figures::FiguresReport,
@@ -27,7 +28,7 @@ use crate::{
 const GRACE: Duration = Duration::from_millis(500);
 
 /// What to do, before it's known what the component can.
-enum Asked {
+pub enum Asked {
     Call(Wanted),
     Program(Vec<String>),
     /// What the component is made for.
@@ -35,7 +36,7 @@ enum Asked {
 }
 
 /// What to do.
-enum Work {
+pub enum Work {
     Call(Call),
     Program(Vec<String>),
 }
@@ -48,6 +49,14 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
     } else {
         Ran::Program
     };
+    if args.remote.is_asked() {
+        return remote::run(args, access, output, known).await;
+    }
+    if let Some(flag) = args.remote.stray() {
+        return Err(Failure::CommandLine(format!(
+            "`{flag}` is for a run on a proplet: say which one, with `--on` or `--selector`"
+        )));
+    }
     let order = Order::new(&args.source, args.image.as_deref())?;
     let asked = Asked::new(args, order.work())?;
     let grants = order.grants(&args.grants)?;
@@ -126,7 +135,7 @@ impl Known {
 
 impl Asked {
     /// What the command line says counts, and then what the Task says.
-    fn new(args: &Run, task: Option<TaskWork>) -> Result<Self, Failure> {
+    pub fn new(args: &Run, task: Option<TaskWork>) -> Result<Self, Failure> {
         let program_args = args.program_args.clone();
         let wants_call = args.call.is_some() || args.function.is_some() || args.args.is_some();
         let other_work = |task: &TaskWork, asked| Failure::OtherWork {
@@ -153,7 +162,7 @@ impl Asked {
     }
 
     /// Checks that the component can do it, so that nothing is compiled for what it can't.
-    fn of(self, contract: &Contract, known: &mut Known) -> Result<Work, Failure> {
+    pub fn of(self, contract: &Contract, known: &mut Known) -> Result<Work, Failure> {
         let wanted = match self {
             Self::Program(_) if contract.command().is_none() => return Err(InvokeError::NotACommand.into()),
             Self::Program(args) => return Ok(Work::Program(args)),
@@ -171,21 +180,21 @@ impl Asked {
 
 /// What the function returned: in text the value alone, as WAVE; in JSON beside the figures.
 #[derive(Debug, Serialize)]
-struct Report {
+pub struct Report {
     /// A function that returns nothing gives null.
-    result: Value,
-    figures: FiguresReport,
+    pub result: Value,
+    pub figures: FiguresReport,
     /// A function that returns nothing has no text.
     #[serde(skip)]
-    wave: String,
+    pub wave: String,
 }
 
 /// How a program ended, in JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Ended {
-    exit_code: i32,
-    figures: FiguresReport,
+pub struct Ended {
+    pub exit_code: i32,
+    pub figures: FiguresReport,
 }
 
 impl Report {
@@ -229,8 +238,8 @@ mod tests {
     #[test]
     fn flags_count_more_than_the_task() {
         let check = |line: &str, task: Option<&str>, expected: Result<&str, &str>| {
-            let asked = asked(line, task).map_err(|failure| failure.reason());
-            assert_eq!(asked.as_deref().map_err(|reason| *reason), expected, "{line} {task:?}");
+            let asked = asked(line, task).map_err(|failure| failure.reason().to_owned());
+            assert_eq!(asked.as_deref().map_err(String::as_str), expected, "{line} {task:?}");
         };
         let call = Some("{call: {function: f, args: []}}");
         let command = Some("{command: {args: [a, b]}}");

@@ -17,18 +17,23 @@ use std::{
 };
 
 use propeller_artifact::{Client, ClientConfig, Patience, Reference, Registries, Registry, default_docker_config};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{args::RegistryArgs, failure::Failure};
 
-/// What the environment says about places. Read once, by `main`.
+/// What the environment says about places and who asks. Read once, by `main`.
 #[derive(Debug, Default)]
 pub struct Environment {
-    home: Option<PathBuf>,
-    config_home: Option<PathBuf>,
-    cache_home: Option<PathBuf>,
-    state_home: Option<PathBuf>,
-    docker_config: Option<PathBuf>,
+    pub home: Option<PathBuf>,
+    pub config_home: Option<PathBuf>,
+    pub cache_home: Option<PathBuf>,
+    pub state_home: Option<PathBuf>,
+    pub docker_config: Option<PathBuf>,
+    /// URL of a control plane.
+    pub server: Option<String>,
+    /// What it knows a person by.
+    pub token: Option<SecretString>,
 }
 
 impl Environment {
@@ -36,12 +41,15 @@ impl Environment {
     pub fn read() -> Self {
         // The XDG Base Directory Specification has relative paths ignored, and so the empty one.
         let directory = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let text = |name| env::var(name).ok().filter(|text| !text.is_empty());
         Self {
             home: env::home_dir(),
             config_home: directory("XDG_CONFIG_HOME"),
             cache_home: directory("XDG_CACHE_HOME"),
             state_home: directory("XDG_STATE_HOME"),
             docker_config: default_docker_config(),
+            server: text("PROPELLER_SERVER"),
+            token: text("PROPELLER_TOKEN").map(SecretString::from),
         }
     }
 
@@ -54,6 +62,11 @@ impl Environment {
     /// Where buckets are kept that components open, if there is a place.
     pub fn keyvalue(&self) -> Option<PathBuf> {
         self.below(&self.state_home, ".local/state", "keyvalue.redb")
+    }
+
+    /// Where `propeller up` leaves its address and its token, if there is a place.
+    pub fn server_file(&self) -> Option<PathBuf> {
+        self.below(&self.state_home, ".local/state", "server.json")
     }
 
     /// A client for the registry of this reference.

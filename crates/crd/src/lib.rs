@@ -99,7 +99,7 @@ const FIXED: &str = concat!(
 #[serde(transparent)]
 pub struct TaskSpec(pub propeller_api::TaskSpec);
 
-/// Which process this is.
+/// Which process this is, and whether it gets tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, JsonSchema)]
 #[kube(
     group = "propeller.dev",

@@ -35,6 +35,8 @@ pub struct Member {
     pub labels: Labels,
     /// The identity on the message bus.
     pub id: PropletId,
+    /// The Proplet resource says that nothing new is placed here.
+    pub cordoned: bool,
     /// What the proplet says, while its heartbeats arrive.
     pub live: Option<Live>,
     /// Two processes use its identity in turns.

@@ -83,6 +83,10 @@ fn fits<'a>(task: &Task, status: &TaskStatus, member: &'a Member, now: Timestamp
     }) {
         return Err(Misfit::Unmeant(format!("without label {unmet}")));
     }
+    // Before what may change by itself: as long as it is cordoned, nothing else matters.
+    if member.cordoned {
+        return Err(Misfit::Unable("cordoned"));
+    }
     let away = if member.is_contested {
         "with a duplicate identity"
     } else {

@@ -42,3 +42,5 @@ pub const SUSPENDED: &str = "Suspended";
 pub const RESUMED: &str = "Resumed";
 /// `Finished`: somebody ended the attempt.
 pub const CANCELLED: &str = "Cancelled";
+/// `Ready` of a proplet: it is there, and `spec.unschedulable` keeps new tasks away.
+pub const CORDONED: &str = "Cordoned";

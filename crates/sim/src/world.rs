@@ -10,7 +10,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use propeller_api::{ConnectionConfig, JournalId, Proplet, PropletSpec};
+use propeller_api::{JournalId, Proplet, PropletSpec};
 use propeller_delivery::{brain::Done, ledger::Key};
 use propeller_protocol::Alive;
 
@@ -216,11 +216,10 @@ impl World {
         let now = self.replicas[plane * 2].clock.wall(self.now);
         let name = name(proplet);
         let client_id = name.parse().expect("a proplet id");
-        let connection_config = ConnectionConfig { client_id };
         let store = &mut self.planes[plane].store;
         if !store.proplets.contains_key(&crate::store::key(&name)) {
             let metadata = store.metadata(&name, now);
-            store.put_proplet(Proplet::new(metadata, PropletSpec { connection_config }));
+            store.put_proplet(Proplet::new(metadata, PropletSpec::new(client_id)));
             self.spread_news(plane);
         }
     }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
-use wasm_wave::value::{Type, Value as WaveValue};
+use wasm_wave::{
+    value::{Type, Value as WaveValue},
+    wasm::WasmType,
+};
 
 use crate::{ArgsError, FunctionRef, WitType, args, example, text::clip};
 
@@ -69,6 +72,19 @@ impl Function {
     /// The first thing that is wrong, with the place.
     pub fn check_args(&self, args: &Value) -> Result<(), ArgsError> {
         args::args_to_values::<WaveValue>(&self.argument_types()?, args).map(drop)
+    }
+
+    /// What the function returned, as WAVE text, from its JSON form: the `ok` of a `result` is taken out of that. Nothing, if the function
+    /// returns nothing, or the JSON isn't of its type.
+    pub fn result_as_wave(&self, json: &Value) -> Option<String> {
+        let ty = self.result.as_ref()?.value_type().ok()?;
+        let ty = match ty.result_types() {
+            Some((ok, _)) => ok?,
+            None => ty.clone(),
+        };
+        let values =
+            args::args_to_values::<WaveValue>(&[(String::new(), ty)], &Value::Array(vec![json.clone()])).ok()?;
+        crate::wave::to_string(values.first()?).ok()
     }
 
     /// Arguments to start from, by name: a zero, an empty string, a first case for each parameter. They pass

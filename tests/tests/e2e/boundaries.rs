@@ -8,8 +8,18 @@ const WASMTIME: [&str; 2] = ["cranelift_codegen", "wasmtime_environ"];
 
 #[tokio::test]
 async fn what_runs_components_has_no_kubernetes_in_it() -> Result<()> {
-    check("proplet", &WASMTIME, &KUBERNETES).await?;
-    check("propeller", &WASMTIME, &KUBERNETES).await
+    check("proplet", &WASMTIME, &KUBERNETES).await
+}
+
+/// The command has both: it runs components here, and asks a control plane by the client that both kinds of it have in common.
+#[tokio::test]
+async fn the_command_speaks_to_control_planes_and_is_none() -> Result<()> {
+    check(
+        "propeller",
+        &[WASMTIME.as_slice(), &["kube_client"]].concat(),
+        &["kube_runtime", "kube_lease_manager"],
+    )
+    .await
 }
 
 #[tokio::test]

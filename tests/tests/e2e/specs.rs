@@ -433,6 +433,8 @@ fn proplets() -> Vec<Case> {
         ),
         Case("/spec/connectionConfig", Value::Null, Some("connectionConfig")),
         Case("/spec/connectionConfig/password", json!("x"), Some("password")),
+        Case("/spec/unschedulable", json!(true), None),
+        Case("/spec/unschedulable", json!("yes"), Some("unschedulable")),
     ]
 }
 

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use propeller_api::{
-    Condition, ConnectionConfig, Metadata, Proplet, PropletId, PropletSpec, PropletStatus, condition, set_condition,
-};
+use propeller_api::{Condition, Metadata, Proplet, PropletId, PropletSpec, PropletStatus, condition, set_condition};
 
 use super::{
     Brain, Job, Output, WriteError,
@@ -12,6 +10,7 @@ use super::{
     presence::{Liveliness, Presence},
     writing::RETRY,
 };
+use crate::reason;
 
 /// Time before another try to make a Proplet.
 const REGISTER_AGAIN: Duration = Duration::from_secs(30);
@@ -68,7 +67,7 @@ impl Brain {
         let owner = self.roster.owner(id)?;
         let (liveliness, presence) = self.roster.presence(id);
         let ready = if owner.metadata.uid == *uid {
-            readiness(id, liveliness, presence)?
+            readiness(id, liveliness, presence, proplet.spec.unschedulable)?
         } else {
             Readiness::no(
                 "DuplicateClientId",
@@ -110,8 +109,7 @@ impl Brain {
                 .unwrap_or_default(),
             ..Metadata::default()
         };
-        let connection_config = ConnectionConfig { client_id: id.clone() };
-        let proplet = Proplet::new(metadata, PropletSpec { connection_config });
+        let proplet = Proplet::new(metadata, PropletSpec::new(id.clone()));
         self.job(Job::CreateProplet(Box::new(proplet)));
     }
 
@@ -149,13 +147,23 @@ impl Readiness {
     }
 }
 
-fn readiness(id: &PropletId, liveliness: Liveliness, presence: Option<&Presence>) -> Option<Readiness> {
+fn readiness(
+    id: &PropletId,
+    liveliness: Liveliness,
+    presence: Option<&Presence>,
+    is_cordoned: bool,
+) -> Option<Readiness> {
     let is_draining = presence
         .and_then(Presence::description)
         .is_some_and(|description| description.draining);
     Some(match liveliness {
         Liveliness::Unjudged => return None,
         Liveliness::Live if is_draining => Readiness::no("Draining", "it finishes what it runs and takes no new tasks"),
+        Liveliness::Live if is_cordoned => Readiness {
+            is_ready: true,
+            reason: reason::CORDONED,
+            message: "its heartbeats arrive; spec.unschedulable keeps new tasks away until `propeller uncordon`".into(),
+        },
         Liveliness::Live => Readiness {
             is_ready: true,
             reason: "Heartbeats",

@@ -190,13 +190,14 @@ impl Roster {
     }
 
     fn member(&self, id: &PropletId) -> Option<Member> {
-        let metadata = &self.owner(id)?.metadata;
+        let Proplet { metadata, spec, .. } = self.owner(id)?;
         let known = self.presences.get(id);
         Some(Member {
             namespace: metadata.namespace.clone(),
             name: metadata.name.clone(),
             labels: metadata.labels.clone(),
             id: id.clone(),
+            cordoned: spec.unschedulable,
             live: known.and_then(Known::live),
             is_contested: known.is_some_and(Known::is_contested),
             away_since: known.and_then(|known| known.away_since),
@@ -243,7 +244,7 @@ impl Roster {
     pub(super) fn has_room(&mut self, namespace: &str) -> bool {
         let free = |member: &Member| {
             let live = member.live.as_ref();
-            live.is_some_and(|live| !live.draining && member.load.tasks < live.capacity.tasks)
+            !member.cordoned && live.is_some_and(|live| !live.draining && member.load.tasks < live.capacity.tasks)
         };
         let mut members = self.fleet().members.iter();
         members.any(|member| member.namespace == namespace && free(member))

@@ -16,4 +16,5 @@ mod hostile;
 mod json;
 mod property;
 mod refused;
+mod result;
 mod wave;

@@ -1,11 +1,15 @@
 //! `propeller` as people and scripts run it: the real binary, its output, its exit codes.
 
+mod access;
+mod fleet;
 mod languages;
+mod new;
 pub(crate) mod program;
 mod registry;
 mod run;
 pub(crate) mod serve;
 mod show;
+mod verbs;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

@@ -41,14 +41,14 @@ async fn what_is_pushed_can_be_inspected_pulled_and_run() -> Result<()> {
     assert_eq!(person.types(&["pull", &reference]).await?.printed()?, "addition.wasm");
     assert_eq!(std::fs::read(person.home().join("addition.wasm"))?, bytes);
     let pulled = person
-        .types(&["pull", pinned, "-o", "other.wasm", "--output", "json"])
+        .types(&["pull", pinned, "--to", "other.wasm", "--output", "json"])
         .await?
         .json()?;
     assert_eq!(
         (&pulled["file"], &pulled["manifest"]),
         (&json!("other.wasm"), &shown["manifest"])
     );
-    assert_eq!(person.types(&["pull", &reference, "-o", "-"]).await?.stdout, bytes);
+    assert_eq!(person.types(&["pull", &reference, "--to", "-"]).await?.stdout, bytes);
 
     assert_eq!(
         person.types(&["run", &reference, "add(20, 22)"]).await?.printed()?,
@@ -170,7 +170,7 @@ async fn credentials_come_from_docker_or_the_configuration() -> Result<()> {
     let (host, user) = (registry.addr(), registry::USER);
     let table = format!("[registries.\"{host}\"]\nusername = \"{user}\"\npassword-file = \"{password}\"\n");
     person.file("elsewhere.toml", &table)?;
-    let line = ["pull", &reference, "-o", "-", "--config", "elsewhere.toml"];
+    let line = ["pull", &reference, "--to", "-", "--config", "elsewhere.toml"];
     assert_eq!(person.types(&line).await?.stdout, std::fs::read(&addition)?);
     person.file(".config/propeller/config.toml", &table)?;
     person.types(&["push", &addition, &reference]).await?.printed()?;

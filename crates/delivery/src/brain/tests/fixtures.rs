@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use propeller_api::{
-    Call, Capacity, ConnectionConfig, Digest, Dispatch, HostInfo, JournalId, Memory, Metadata, Phase, Proplet,
-    PropletId, PropletSpec, Task, TaskSpec, TaskStatus,
+    Call, Capacity, Digest, Dispatch, HostInfo, JournalId, Memory, Metadata, Phase, Proplet, PropletId, PropletSpec,
+    Task, TaskSpec, TaskStatus,
 };
 use propeller_protocol::{
     Alive, AttemptRef, ControllerId, Held, HeldState, Outcome, Presence, Report, Sender, Stage, TaskRef, Usage,
@@ -62,10 +62,7 @@ pub(crate) fn proplet(name: &str, labels: &[(&str, &str)]) -> Proplet {
         labels: labels.collect(),
         ..metadata(name)
     };
-    let connection_config = ConnectionConfig {
-        client_id: proplet_id(name),
-    };
-    Proplet::new(metadata, PropletSpec { connection_config })
+    Proplet::new(metadata, PropletSpec::new(proplet_id(name)))
 }
 
 pub(crate) fn component() -> Digest {

@@ -196,6 +196,35 @@ fn labels_choose() {
 }
 
 #[test]
+fn a_cordoned_proplet_keeps_what_it_has_and_gets_nothing_new() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    world.apply(task("a"));
+    let (_, start) = world.start();
+
+    let cordon = |world: &mut World, unschedulable| {
+        let mut edge = world.store.proplets[&super::world::key("edge-1")].clone();
+        edge.spec.unschedulable = unschedulable;
+        world.store.put_proplet(edge);
+        world.settle();
+    };
+    cordon(&mut world, true);
+    world.ready("edge-1", "Cordoned");
+    world.apply(task("b"));
+    let message = world.reason("b", types::SCHEDULED, "Unschedulable");
+    assert_eq!(message, "0 of 1 proplets fit: 1 cordoned");
+    world.quiet();
+    world.report("edge-1", report(start.attempt, finished()));
+    world.phase("a", Phase::Completed);
+
+    cordon(&mut world, false);
+    world.until("the place to be taken", |world| {
+        world.status("b").phase == Phase::Dispatched
+    });
+    world.ready("edge-1", "Heartbeats");
+}
+
+#[test]
 fn a_burst_spreads_and_overbooks_nobody() {
     let mut world = World::new();
     world.join("edge-1", &[]);

@@ -126,6 +126,7 @@ impl World {
             name: name.into(),
             labels: Labels::from([("site".into(), name.into())]),
             id: name.parse().unwrap(),
+            cordoned: false,
             live: Some(live),
             away_since: None,
             heard: None,
@@ -391,15 +392,19 @@ fn a_task_waits_for_a_proplet_and_says_why() {
     world.add_proplet("busy").load.tasks = 2;
     world.add_proplet("going").live.as_mut().unwrap().draining = true;
     world.add_proplet("foreign").namespace = "other".into();
+    world.add_proplet("kept").cordoned = true;
     world.step();
-    assert_eq!(message(&world), "0 of 3 proplets fit: 1 draining, 1 full, 1 offline");
+    assert_eq!(
+        message(&world),
+        "0 of 4 proplets fit: 1 cordoned, 1 draining, 1 full, 1 offline"
+    );
 
     world.task.spec.proplet_selector = Some(LabelSelector {
         match_labels: [("site".into(), "x".into())].into(),
         ..LabelSelector::default()
     });
     world.step();
-    assert_eq!(message(&world), "0 of 3 proplets fit: 3 without label site=x");
+    assert_eq!(message(&world), "0 of 4 proplets fit: 4 without label site=x");
 
     world.task.spec.proplet_selector = None;
     world.task.spec.proplet = Some("edge".into());

@@ -1,16 +1,23 @@
 //! The command line: flags and their help. What they mean together is for the commands.
 
-use std::{ffi::OsStr, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+mod control;
+mod template;
+mod values;
+
+use std::{ffi::OsStr, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use jiff::SignedDuration;
 use propeller_api::Memory;
 use propeller_types::FunctionRef;
 
+pub use control::{Apply, Cordon, Delete, Describe, Drain, Get, RemoteArgs, Rerun, ServerArgs, Wait, Wanted};
+pub use template::{Build, Language, New};
+pub use values::{KeyValue, Timeout};
+
 use crate::{exit, grants::GrantArgs};
 
-/// Run, serve, inspect, push and pull WebAssembly components.
+/// Run WebAssembly components here, and as Tasks on proplets.
 #[derive(Debug, Parser)]
 #[command(name = "propeller", version, after_help = exit::help(), max_term_width = 120)]
 pub struct Cli {
@@ -26,8 +33,8 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// How results and errors are written: `json` is one document on one line
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    /// How results and errors are written: `json` is one document on one line; `wide`, `yaml` and `name` are for `get`
+    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
     /// Show no progress, and no warnings
     #[arg(long, short, global = true)]
@@ -42,9 +49,16 @@ pub struct Global {
 pub enum Format {
     /// For people; a call's result is WAVE
     #[default]
+    #[value(alias = "table")]
     Text,
-    /// For programs
+    /// For programs; resources as the API has them
     Json,
+    /// A table with more columns
+    Wide,
+    /// Resources as YAML
+    Yaml,
+    /// Names of resources
+    Name,
 }
 
 /// The commands.
@@ -60,7 +74,35 @@ pub enum Command {
     Push(Push),
     /// Get a component from an OCI registry
     Pull(Pull),
-    /// Print a script that completes commands and flags in a shell
+    /// Begin a component from a template
+    New(New),
+    /// Build the component of a directory with its language's tools
+    Build(Build),
+    /// Make what files say of Tasks and Proplets so
+    Apply(Apply),
+    /// Show tasks or proplets
+    Get(Get),
+    /// Tell all that is known of a task or proplet
+    Describe(Describe),
+    /// Wait until something holds of a task or proplet
+    Wait(Wait),
+    /// Delete tasks or proplets
+    Delete(Delete),
+    /// Keep new tasks away from a proplet
+    Cordon(Cordon),
+    /// Let tasks come to a proplet again
+    Uncordon(Cordon),
+    /// Cordon a proplet, and wait until it has nothing to do
+    Drain(Drain),
+    /// Run a task once more, as a new Task
+    Rerun(Rerun),
+    /// Print a script that completes commands, flags and names in a shell
+    #[command(after_help = "\
+The script asks this program while you type, so it knows the names of tasks and proplets.
+
+Examples:
+  source <(propeller completions bash)
+  propeller completions fish >~/.config/fish/completions/propeller.fish")]
     Completions {
         /// The shell
         shell: Shell,
@@ -81,7 +123,12 @@ Examples:
   propeller run program.wasm --env LANG --dir ./data::/data:ro -- first second
   propeller run addition.wasm 'add(20, 22)'
   propeller run localhost:5000/examples/addition:1.0.0 --function add --args '[20, 22]'
-  propeller run task.yaml --image addition.wasm")]
+  propeller run task.yaml --image addition.wasm
+
+With `--on` or `--selector` it runs on a proplet: a Task is made, waited for, shown as a run here would be, and deleted. Ctrl-C cancels it. Then the component is a reference, which is read here too, for its types; `--dir` names directories of the proplet; and what it prints isn't shown.
+
+  propeller run --on edge-1 registry.example/addition:1.0.0 'add(20, 22)'
+  propeller run --selector site=lab,gpu task.yaml --timeout 5m")]
 pub struct Run {
     /// Component to run: a file, a reference (registry/repository:tag), or a Task (.yaml) that names image and what to run
     #[arg(value_name = "COMPONENT", value_hint = ValueHint::FilePath)]
@@ -110,6 +157,9 @@ pub struct Run {
     /// What it may reach.
     #[command(flatten)]
     pub grants: GrantArgs,
+    /// Where it runs.
+    #[command(flatten)]
+    pub remote: Box<RemoteArgs>,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -189,7 +239,7 @@ pub struct Pull {
     /// What to get: registry/repository:tag, or registry/repository@sha256:… to be sure what comes
     pub reference: String,
     /// File to write, `-` for standard output [default: the repository's last part and .wasm]
-    #[arg(short = 'o', long = "to", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long = "to", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
     /// Replace the file if it exists
     #[arg(long)]
@@ -214,56 +264,15 @@ pub struct RegistryArgs {
     pub plain_http: bool,
 }
 
-/// `key=value`, as annotations of artifacts and values of `wasi:config` are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyValue {
-    /// Such as `org.opencontainers.image.source`. Never empty.
-    pub key: String,
-    /// May be empty, and may hold further equals signs.
-    pub value: String,
-}
-
-/// A duration as people type it: `30s`, `1m 30s`, `500ms`. Never zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeout(pub Duration);
-
-impl FromStr for KeyValue {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('=') {
-            Some((key, value)) if !key.is_empty() => Ok(Self {
-                key: key.to_owned(),
-                value: value.to_owned(),
-            }),
-            _ => Err("write it as KEY=VALUE"),
-        }
-    }
-}
-
-impl FromStr for Timeout {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let duration = text
-            .parse()
-            .ok()
-            .and_then(|signed: SignedDuration| signed.try_into().ok());
-        match duration {
-            Some(duration) if duration > Duration::ZERO => Ok(Self(duration)),
-            _ => Err("write a number with its unit, such as 30s, 500ms or 5m"),
-        }
-    }
-}
-
 /// Whether JSON was asked for on a command line that can't be read: its error is JSON nevertheless.
 pub fn asks_for_json(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> bool {
     let args: Vec<_> = args.into_iter().collect();
     let is = |arg: &_, text: &str| AsRef::<OsStr>::as_ref(arg) == text;
     let apart = args
         .windows(2)
-        .any(|pair| matches!(pair, [a, b] if is(a, "--output") && is(b, "json")));
-    apart || args.iter().any(|arg| is(arg, "--output=json"))
+        .any(|pair| matches!(pair, [a, b] if (is(a, "--output") || is(a, "-o")) && is(b, "json")));
+    let joined = ["--output=json", "-ojson", "-o=json"];
+    apart || args.iter().any(|arg| joined.iter().any(|text| is(arg, text)))
 }
 
 #[cfg(test)]
@@ -309,8 +318,24 @@ mod tests {
         check("run a.wasm --output json -vv", None);
         check("inspect a.wasm --task --function f", None);
         check("push a.wasm localhost:5000/a:1 --annotation a=b --annotation c=", None);
-        check("pull localhost:5000/a:1 -o - --force --plain-http", None);
+        check("pull localhost:5000/a:1 --to - --force --plain-http -o json", None);
+        check("run --on edge-1 localhost:5000/a:1 f() --keep -n lab --kube", None);
+        check("run -l site=lab localhost:5000/a:1 f()", None);
         check("completions zsh", None);
+        check("new my-component --lang python", None);
+        check("build", None);
+        check("build somewhere", None);
+        check("apply -f a.yaml -f b/ -f - --dry-run -n lab --kube --context c", None);
+        check("get tasks -o wide -l a=b --field-selector c=d -A -w --no-headers", None);
+        check("get t a b -o yaml --server http://a:1 --token-file t", None);
+        check("describe task/a proplet/b", None);
+        check("wait task a --for=condition=Finished --timeout 5m", None);
+        check("delete tasks --all", None);
+        check("delete -f a.yaml --ignore-not-found", None);
+        check("cordon a b", None);
+        check("uncordon a", None);
+        check("drain a --evict --timeout 1h", None);
+        check("rerun a --name b", None);
 
         check("", Some("Usage:"));
         check("walk a.wasm", Some("unrecognized subcommand"));
@@ -328,18 +353,24 @@ mod tests {
         check("run a.wasm --timeout 0s", Some("30s"));
         check("run a.wasm --timeout=-1s", Some("30s"));
         check("run a.wasm --output xml", Some("text, json"));
+        check("run --on edge-1 --selector a=b a:1", Some("cannot be used with"));
+        check("run --selector (a) a:1", Some("site=lab"));
+        check("new", Some("<NAME>"));
+        check("new My_Component", Some("such as my-component"));
+        check("new a-1", Some("such as my-component"));
+        check("new a --lang cobol", Some("rust, javascript, python"));
+        check("apply", Some("--filename <FILE>"));
+        check("get", Some("<KIND"));
+        check("get tasks --kube --server http://a", Some("cannot be used with"));
+        check("get tasks --context c", Some("--kube"));
+        check("wait task/a", Some("--for <WHAT>"));
+        check("wait task/a --for=done", Some("condition=Finished"));
+        check("delete", Some("<KIND"));
+        check("delete task a -f a.yaml", Some("cannot be used with"));
+        check("delete tasks --all -l a=b", Some("cannot be used with"));
         check("run a.wasm -v --quiet", Some("cannot be used with"));
         check("push a.wasm", Some("<REFERENCE>"));
         check("push a.wasm localhost:5000/a:1 --annotation a", Some("KEY=VALUE"));
-    }
-
-    #[test]
-    fn durations_have_units() {
-        let check = |text: &str, millis: u64| assert_eq!(text.parse(), Ok(Timeout(Duration::from_millis(millis))));
-        check("30s", 30_000);
-        check("500ms", 500);
-        check("1m 30s", 90_000);
-        check("2h", 7_200_000);
     }
 
     #[test]

@@ -1,0 +1,212 @@
+//! What the verbs ask of a control plane: the API of Kubernetes for two kinds, which the standalone control plane has too.
+//!
+//! Objects are kept as the JSON that came, so that `--output json` is the API's, whichever version answers.
+
+use kube::{
+    Client,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
+    core::{Request, request},
+};
+use propeller_api::{GROUP, VERSION};
+use serde_json::{Value, json};
+
+use super::{
+    ControlError,
+    error::Place,
+    kind::{Kind, text},
+    place,
+};
+use crate::{args::ServerArgs, failure::Failure, settings::Environment};
+
+/// Objects in one answer. More come in further ones.
+const PAGE: u32 = 500;
+
+/// A control plane, and the namespace that is meant.
+pub struct Server {
+    client: Client,
+    place: Place,
+    /// The namespace of everything that doesn't say another.
+    pub namespace: String,
+    /// Whether a person said the namespace.
+    pub namespace_is_given: bool,
+}
+
+/// Which objects of a kind.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    pub labels: Option<String>,
+    pub fields: Option<String>,
+    pub all_namespaces: bool,
+}
+
+impl Query {
+    /// The one of that name.
+    pub fn one(name: &str) -> Self {
+        Self {
+            fields: Some(format!("metadata.name={name}")),
+            ..Self::default()
+        }
+    }
+
+    fn page(&self, continue_token: Option<String>) -> ListParams {
+        ListParams {
+            label_selector: self.labels.clone(),
+            field_selector: self.fields.clone(),
+            limit: Some(PAGE),
+            continue_token,
+            ..ListParams::default()
+        }
+    }
+}
+
+impl Server {
+    /// The one that flags, environment or `propeller up` name. Nothing is asked of it yet.
+    pub async fn find(args: &ServerArgs, environment: &Environment) -> Result<Self, Failure> {
+        let (place, config) = place::find(args, environment).await?;
+        let namespace = args.namespace.clone();
+        let default = config.default_namespace.clone();
+        let client = Client::try_from(config).map_err(|error| ControlError::of("speak to it", &place, error))?;
+        Ok(Self {
+            client,
+            place,
+            namespace_is_given: namespace.is_some(),
+            namespace: namespace.unwrap_or(default),
+        })
+    }
+
+    /// The object of that name in the namespace that is meant.
+    pub async fn get(&self, kind: Kind, name: &str) -> Result<Value, ControlError> {
+        let found = self.look(kind, &self.namespace, name).await?;
+        found.ok_or_else(|| self.missing(kind, name))
+    }
+
+    /// What is said of an object that isn't there.
+    pub fn missing(&self, kind: Kind, name: &str) -> ControlError {
+        ControlError::NotFound {
+            kind,
+            name: name.to_owned(),
+            namespace: self.namespace.clone(),
+        }
+    }
+
+    /// The object of that name, if it is there.
+    pub async fn look(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>, ControlError> {
+        let request = path(kind, Some(namespace)).get(name, &Default::default());
+        match self.ask(format!("get {kind} {name}"), request).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.code() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A list of the API's, with the items of all its pages.
+    pub async fn list(&self, kind: Kind, query: &Query) -> Result<Value, ControlError> {
+        let path = self.scope(kind, query);
+        let doing = format!("list {}", kind.plural());
+        let mut list = self.ask(doing.clone(), path.list(&query.page(None))).await?;
+        loop {
+            let token = text(&list, "/metadata/continue").to_owned();
+            if token.is_empty() {
+                return Ok(list);
+            }
+            let mut next = self.ask(doing.clone(), path.list(&query.page(Some(token)))).await?;
+            if let (Some(items), Some(more)) = (list["items"].as_array_mut(), next["items"].as_array_mut()) {
+                items.append(more);
+            }
+            list["metadata"] = next["metadata"].take();
+        }
+    }
+
+    /// Makes an object, in its own namespace.
+    pub async fn create(&self, kind: Kind, object: &Value) -> Result<Value, ControlError> {
+        let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+        let request = path(kind, Some(namespace)).create(&PostParams::default(), object.to_string().into_bytes());
+        self.ask(format!("create {kind} {name}"), request).await
+    }
+
+    /// Puts an object in the place of the version that it names.
+    pub async fn replace(&self, kind: Kind, object: &Value) -> Result<Value, ControlError> {
+        let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+        let request =
+            path(kind, Some(namespace)).replace(name, &PostParams::default(), object.to_string().into_bytes());
+        self.ask(format!("change {kind} {name}"), request).await
+    }
+
+    /// Changes fields of an object's spec; null removes one.
+    pub async fn change_spec(&self, kind: Kind, name: &str, spec: Value) -> Result<Value, ControlError> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        let request = path(kind, Some(&self.namespace)).patch(name, &PatchParams::default(), &patch);
+        let changed = self.ask(format!("change {kind} {name}"), request).await;
+        changed.map_err(|error| match error.code() {
+            Some(404) => self.missing(kind, name),
+            _ => error,
+        })
+    }
+
+    /// Deletes an object; with a uid, only the one that has it. Returns whether it was there.
+    pub async fn delete(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        uid: Option<&str>,
+    ) -> Result<Option<Value>, ControlError> {
+        let params = DeleteParams {
+            preconditions: uid.map(|uid| Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let request = path(kind, Some(namespace)).delete(name, &params);
+        match self.ask(format!("delete {kind} {name}"), request).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.code() == Some(404) || (uid.is_some() && error.code() == Some(409)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where objects that a query is about are.
+    pub(super) fn scope(&self, kind: Kind, query: &Query) -> Request {
+        path(kind, (!query.all_namespaces).then_some(self.namespace.as_str()))
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn error(&self, doing: impl Into<String>, error: kube::Error) -> ControlError {
+        ControlError::of(doing, &self.place, error)
+    }
+
+    async fn ask(
+        &self,
+        doing: String,
+        request: Result<http::Request<Vec<u8>>, request::Error>,
+    ) -> Result<Value, ControlError> {
+        let answer = match request.map_err(kube::Error::BuildRequest) {
+            Ok(request) => self.client.request(request).await,
+            Err(error) => Err(error),
+        };
+        answer.map_err(|error| self.error(doing, error))
+    }
+}
+
+fn path(kind: Kind, namespace: Option<&str>) -> Request {
+    let plural = kind.plural();
+    Request::new(match namespace {
+        Some(namespace) => format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}"),
+        None => format!("/apis/{GROUP}/{VERSION}/{plural}"),
+    })
+}
+
+/// Several objects in one document, as kubectl puts them together.
+pub fn together(mut objects: Vec<Value>) -> Value {
+    match objects.pop() {
+        Some(only) if objects.is_empty() => only,
+        last => {
+            objects.extend(last);
+            json!({"apiVersion": "v1", "kind": "List", "items": objects})
+        }
+    }
+}
