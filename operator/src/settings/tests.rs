@@ -33,7 +33,7 @@ fn load_on(machine: Machine, text: &str, flags: &[&str]) -> Result<Settings, Str
     let config = format!("--config={}", file.path().display());
     let command = Command::try_parse_from([&["operator", &config], flags].concat());
     let flags = command.map_err(|error| error.to_string())?.flags;
-    Settings::load(flags, machine).map_err(|error| crate::error::chain(&error))
+    Settings::load(flags, machine).map_err(|error| propeller_control::error::chain(&error))
 }
 
 fn load(text: &str, flags: &[&str]) -> Result<Settings, String> {
