@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_promise_that_is_broken_on_purpose_is_noticed() {
         let check = |sabotage, promise: &str| {
-            let broken = (0..2_000).find_map(|seed| run(seed, Some(sabotage)).err());
+            let broken = (0..10_000).find_map(|seed| run(seed, Some(sabotage)).err());
             let broken = broken.unwrap_or_else(|| panic!("nobody notices {sabotage:?}"));
             assert!(broken.promise.contains(promise), "{sabotage:?}: {broken}");
         };

@@ -81,14 +81,13 @@ impl World {
                 plane
             }
             Deed::Rewrite(plane, name) => {
-                let (deadline, limit) = (self.rng.u32(1..60), self.rng.u32(..4));
+                let deadline = self.rng.u32(1..60);
                 let store = &mut self.planes[plane].store;
                 let task = store.tasks.get(&key(&name));
                 let is_fixed = task.and_then(|task| task.status.as_ref()).is_some_and(is_fixed);
                 store.edit(&key(&name), |spec| {
                     if let Some(call) = &mut spec.call {
                         spec.active_deadline_seconds = Some(deadline);
-                        spec.backoff_limit = Some(limit);
                         if !is_fixed {
                             call.args = json!([1, deadline]);
                         }

@@ -65,18 +65,19 @@ enum Output {
 async fn main() -> Result<()> {
     let flags = Flags::parse();
     let mut table = Table::default();
-    match flags.what {
-        What::Engine => engine::measure(&mut table, flags.rounds).await?,
-        What::Delivery => delivery::measure(&mut table, flags.rounds).await?,
-        What::Operator { tasks, proplets } => operator::measure(&mut table, tasks, proplets).await?,
+    let measured = match flags.what {
+        What::Engine => engine::measure(&mut table, flags.rounds).await,
+        What::Delivery => delivery::measure(&mut table, flags.rounds).await,
+        What::Operator { tasks, proplets } => operator::measure(&mut table, tasks, proplets).await,
         What::Memory { of, count } => {
             println!("{}", memory::hold(of, count).await?);
             return Ok(());
         }
-    }
+    };
+    // Also what was measured before something failed.
     match flags.output {
         Output::Text => print!("{table}"),
         Output::Json => println!("{}", serde_json::to_string_pretty(&table)?),
     }
-    Ok(())
+    measured
 }

@@ -125,7 +125,8 @@ async fn many_proplets(table: &mut Table, count: usize) -> Result<()> {
         .buffer_unordered(WRITERS)
         .try_collect::<()>()
         .await?;
-    let publisher = session(&world.broker, "bench-fleet", vec![]).await?.0;
+    // A session ends when nobody takes its events.
+    let (publisher, _events) = session(&world.broker, "bench-fleet", vec![]).await?;
     let mut sequence = 0;
     // The first of each is written into its Proplet's status.
     beat(&publisher, count, &mut sequence).await?;
