@@ -229,7 +229,20 @@ mod tests {
         for text in ["a.b", &"x".repeat(64)] {
             assert_eq!(is_name(text), (false, true), "{text}");
         }
-        for text in ["", "a/b", "..", "a..b", ".a", "a?b", "?watch=1", "A", "a b", "-a", "a-", &"x".repeat(254)] {
+        for text in [
+            "",
+            "a/b",
+            "..",
+            "a..b",
+            ".a",
+            "a?b",
+            "?watch=1",
+            "A",
+            "a b",
+            "-a",
+            "a-",
+            &"x".repeat(254),
+        ] {
             assert_eq!(is_name(text), (false, false), "{text}");
         }
     }

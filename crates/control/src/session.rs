@@ -8,7 +8,9 @@ use std::{collections::HashSet, future::pending, path::PathBuf, sync::Arc, time:
 use bytes::Bytes;
 use jiff::Timestamp;
 use propeller_api::PropletId;
-use propeller_bus::{BrokerUrl, Event as BusEvent, Events, Options, Publication, Publisher, Qos, Subscription, TlsError};
+use propeller_bus::{
+    BrokerUrl, Event as BusEvent, Events, Options, Publication, Publisher, Qos, Subscription, TlsError,
+};
 use propeller_protocol::{
     Alive, Base, Channel, ChunkRequest, DecodeError, InvalidTopic, MAX_MESSAGE_BYTES, Message, Metrics as Figures,
     Report, Start, Topic, decode, encode,

@@ -67,7 +67,10 @@ fn entries<E: Error>(what: &str, count: usize) -> Result<(), E> {
 
 fn bytes<E: Error>(what: &str, text: &str, most: usize) -> Result<(), E> {
     if text.len() > most {
-        return Err(E::custom(format_args!("{what} has {} bytes, more than {most}", text.len())));
+        return Err(E::custom(format_args!(
+            "{what} has {} bytes, more than {most}",
+            text.len()
+        )));
     }
     Ok(())
 }

@@ -55,7 +55,11 @@ pub enum Presence {
         #[serde(deserialize_with = "bounds::host")]
         host: HostInfo,
         /// Labels for a Proplet resource that is made for it, at most 64.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "bounds::labels")]
+        #[serde(
+            default,
+            skip_serializing_if = "BTreeMap::is_empty",
+            deserialize_with = "bounds::labels"
+        )]
         labels: Labels,
         /// What starts may require of it: the words of [`requires`](crate::requires) that it knows, at most 64.
         #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounds::words")]

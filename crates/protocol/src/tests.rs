@@ -393,15 +393,23 @@ fn nobody_says_more_of_itself_than_is_worth_keeping() {
         let error = message(change).unwrap_err();
         assert!(error.contains(expected), "{error} lacks {expected}");
     };
-    check("version has 65 bytes", |value| value["host"]["version"] = "1".repeat(65).into());
-    check("the value of a label has 64 bytes", |value| value["labels"] = json!({"a": "x".repeat(64)}));
-    check("the key of a label has 318 bytes", |value| value["labels"] = json!({"x".repeat(318): ""}));
+    check("version has 65 bytes", |value| {
+        value["host"]["version"] = "1".repeat(65).into()
+    });
+    check("the value of a label has 64 bytes", |value| {
+        value["labels"] = json!({"a": "x".repeat(64)})
+    });
+    check("the key of a label has 318 bytes", |value| {
+        value["labels"] = json!({"x".repeat(318): ""})
+    });
     check("65 labels", |value| {
         let labels = (0..65).map(|number| (number.to_string(), Value::from("")));
         value["labels"] = Value::Object(labels.collect());
     });
     check("65 words", |value| value["capabilities"] = vec!["x"; 65].into());
-    check("a word has 65 bytes", |value| value["capabilities"] = json!(["x".repeat(65)]));
+    check("a word has 65 bytes", |value| {
+        value["capabilities"] = json!(["x".repeat(65)])
+    });
 }
 
 #[test]
@@ -412,7 +420,10 @@ fn a_task_is_named_in_few_words() {
         assert!(decode::<Report>(value.to_string().as_bytes()).is_ok(), "{field}");
         value["task"][field] = "x".repeat(most + 1).into();
         let error = decode::<Report>(value.to_string().as_bytes()).unwrap_err();
-        assert!(format!("{error:?}").contains(&format!("{field} has {} bytes", most + 1)), "{error:?}");
+        assert!(
+            format!("{error:?}").contains(&format!("{field} has {} bytes", most + 1)),
+            "{error:?}"
+        );
     };
     check("namespace", 63);
     check("name", 253);

@@ -1,8 +1,8 @@
 //! `sim`: many worlds, and the seed of each that breaks a promise.
 
 use std::{
-    panic::catch_unwind,
     io::{self, IsTerminal, Write},
+    panic::catch_unwind,
     process::ExitCode,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
@@ -63,7 +63,9 @@ fn main() -> Result<ExitCode> {
         };
         let threads: Vec<_> = (0..flags.threads.max(1)).map(|_| scope.spawn(work)).collect();
         progress(&next, end, &threads);
-        threads.into_iter().find_map(|thread| thread.join().expect("panics are caught"))
+        threads
+            .into_iter()
+            .find_map(|thread| thread.join().expect("panics are caught"))
     });
     let worlds = next.load(Ordering::Relaxed).min(end) - flags.first;
     let took = begin.elapsed();

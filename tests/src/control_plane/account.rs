@@ -64,7 +64,9 @@ impl Account {
             ..bindings.get(NAME).await.context("the operator's role binding")?
         };
         let params = PostParams::default();
-        Api::namespaced(client.clone(), namespace).create(&params, &role).await?;
+        Api::namespaced(client.clone(), namespace)
+            .create(&params, &role)
+            .await?;
         Api::namespaced(client, namespace).create(&params, &binding).await?;
         Ok(())
     }

@@ -127,7 +127,11 @@ fn tasks() -> Vec<Case> {
         ),
         Case("/metadata/name", json!("Not_A_Name"), Some("name")),
         Case("/metadata/name", json!("a..b"), Some("name")),
-        Case("/metadata/labels", json!({"site": "lab", "lab.example/Rack_2.b": ""}), None),
+        Case(
+            "/metadata/labels",
+            json!({"site": "lab", "lab.example/Rack_2.b": ""}),
+            None,
+        ),
         Case("/metadata/labels", json!({"site": "a b"}), Some("label")),
         Case("/metadata/labels", json!({"site": "-lab"}), Some("label")),
         Case("/metadata/labels", json!({"site": "x".repeat(64)}), Some("label")),

@@ -19,7 +19,9 @@ pub fn validate_labels(field: &str, labels: &Labels) -> Result<(), Invalid> {
         if !is_name(name) || !prefix.is_none_or(is_prefix) {
             return invalid(
                 field,
-                format!("the key `{key}` should be a name of at most 63 letters, digits, `-`, `_` and `.`, or such a name after a domain and a slash"),
+                format!(
+                    "the key `{key}` should be a name of at most 63 letters, digits, `-`, `_` and `.`, or such a name after a domain and a slash"
+                ),
             );
         }
         if !value.is_empty() && !is_name(value) {
@@ -37,6 +39,8 @@ fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     let alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let edges = [bytes.first(), bytes.last()];
-    let ends_well = edges.into_iter().all(|byte| byte.is_some_and(u8::is_ascii_alphanumeric));
+    let ends_well = edges
+        .into_iter()
+        .all(|byte| byte.is_some_and(u8::is_ascii_alphanumeric));
     bytes.len() <= 63 && ends_well && bytes.iter().all(alphabet)
 }

@@ -176,7 +176,6 @@ fn metadata(metadata: &Metadata) -> Result<(), Invalid> {
     validate_labels("metadata.labels", &metadata.labels)
 }
 
-
 /// Characters of a single argument, variable or value.
 const MAX_VALUE: usize = 32_768;
 

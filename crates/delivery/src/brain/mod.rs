@@ -200,8 +200,8 @@ impl Brain {
     fn notice_gap(&mut self, before: Moment) {
         let elapsed = self.now.elapsed.saturating_sub(before.elapsed);
         let passed = self.now.time.duration_since(before.time);
-        let is_set = SignedDuration::try_from(elapsed)
-            .is_ok_and(|elapsed| (passed - elapsed).unsigned_abs() > CLOCK_STEP);
+        let is_set =
+            SignedDuration::try_from(elapsed).is_ok_and(|elapsed| (passed - elapsed).unsigned_abs() > CLOCK_STEP);
         if elapsed <= STANDSTILL && !is_set {
             return;
         }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use propeller_api::{Condition, Metadata, Proplet, PropletId, PropletSpec, PropletStatus, condition, set_condition};
 
 use super::{
-    Brain, Job, Output, WriteError,
-    notices,
+    Brain, Job, Output, WriteError, notices,
     presence::{Liveliness, Presence},
     writing::RETRY,
 };

@@ -276,7 +276,9 @@ impl Known {
         let judged = self.presence.judge(now);
         self.away_since = match judged {
             // Nobody hears what a contested one says: its tasks are no better off than with one that is gone.
-            Liveliness::Offline | Liveliness::NeverSeen | Liveliness::Contested => self.away_since.or(Some(now.elapsed)),
+            Liveliness::Offline | Liveliness::NeverSeen | Liveliness::Contested => {
+                self.away_since.or(Some(now.elapsed))
+            }
             Liveliness::Unjudged | Liveliness::Live => None,
         };
         std::mem::replace(&mut self.liveliness, judged) != judged

@@ -60,7 +60,10 @@ impl Ledger {
         if let Some(heard) = self.heard.filter(|heard| *heard > window_end(start)) {
             return refuse(
                 Refusal::Expired,
-                format!("issued at {}, and a control plane's clock said {heard} before", start.issued_at),
+                format!(
+                    "issued at {}, and a control plane's clock said {heard} before",
+                    start.issued_at
+                ),
             );
         }
         if let Some(newest) = self

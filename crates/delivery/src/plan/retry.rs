@@ -59,7 +59,9 @@ fn again(draft: &mut Draft<'_>, reason: &str, message: &str) {
 
 /// The next attempt goes elsewhere, if it can.
 pub(super) fn remember_tried(draft: &mut Draft<'_>) {
-    let Some(name) = draft.status.proplet.clone() else { return };
+    let Some(name) = draft.status.proplet.clone() else {
+        return;
+    };
     let tried = &mut draft.status.tried;
     tried.retain(|tried| *tried != name);
     tried.push(name);

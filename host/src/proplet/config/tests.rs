@@ -142,7 +142,11 @@ fn mistakes_are_named_with_key_and_place() {
     );
     check("\n\nbroker = 1", &[BROKER], ":3: unknown field `broker`");
     check("[mqtt]\npassword = \"x\"", &[BROKER], ":2: unknown field `password`");
-    check("labels = { site = \"a b\" }", &[BROKER], "labels: the value `a b` of `site` should be");
+    check(
+        "labels = { site = \"a b\" }",
+        &[BROKER],
+        "labels: the value `a b` of `site` should be",
+    );
     check(
         "[mqtt]\nbroker = \"http://x\"",
         &[],

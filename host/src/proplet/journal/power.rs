@@ -126,7 +126,11 @@ fn journal() -> (Disk, Database) {
 /// Commits one attempt after the other, each with a change of the first, until something fails. Returns how many commits came back.
 fn work(database: &Database) -> usize {
     let commit = |number: &usize| {
-        let records = [running(&format!("uid-{number}")), put("first", finished_entry(*number)), finished("last")];
+        let records = [
+            running(&format!("uid-{number}")),
+            put("first", finished_entry(*number)),
+            finished("last"),
+        ];
         write(database, &records).is_ok()
     };
     (1..=COMMITS).take_while(commit).count()
@@ -158,7 +162,9 @@ fn a_power_cut_leaves_what_some_commit_left_and_all_that_came_back() {
             let Contents { id, entries, .. } = read(&database).unwrap();
             assert_eq!(id.as_deref(), Some("journal-1"));
             let entry = |uid: String| entries.iter().find(|((known, _), _)| *known == uid);
-            let there = (1..=COMMITS).take_while(|number| entry(format!("uid-{number}")).is_some()).count();
+            let there = (1..=COMMITS)
+                .take_while(|number| entry(format!("uid-{number}")).is_some())
+                .count();
             assert!(
                 there == acknowledged || there == acknowledged + 1,
                 "{there} of {acknowledged} acknowledged commits, cut after {cut} of {writes} writes"

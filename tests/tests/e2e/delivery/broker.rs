@@ -20,16 +20,28 @@ async fn a_start_that_an_old_state_brings_back_does_not_run_again() -> Result<()
     let state = program.folder().join("state");
     let marks = program.folder().join("marks");
     fs::create_dir(&marks)?;
-    let config = program.file("proplet.toml", format!("[policy]\ndirectories = [{{ path = {marks:?} }}]\n"))?;
+    let config = program.file(
+        "proplet.toml",
+        format!("[policy]\ndirectories = [{{ path = {marks:?} }}]\n"),
+    )?;
     let mut proplet = program
-        .args(["--id", "edge-1", "--mqtt-broker", &format!("mqtt://{}", world.broker.addr())])
+        .args([
+            "--id",
+            "edge-1",
+            "--mqtt-broker",
+            &format!("mqtt://{}", world.broker.addr()),
+        ])
         .arg("--state-dir")
         .arg(state)
         .arg("--config")
         .arg(config)
         .start(PROPLET_READY)
         .await?;
-    let mark = call(&world.push("mark").await?, "mark", json!(["/marks", "runs", 1, "value"]));
+    let mark = call(
+        &world.push("mark").await?,
+        "mark",
+        json!(["/marks", "runs", 1, "value"]),
+    );
     let mark = with(
         mark,
         "grants",
@@ -53,7 +65,11 @@ async fn a_start_that_an_old_state_brings_back_does_not_run_again() -> Result<()
     .await?;
     let saved = |line: &str| line.contains("Saving in-memory database").then_some(());
     world.broker.process()?.signal(Signal::USR1)?;
-    world.broker.process()?.wait_for_log("line that says that the state is saved", saved).await?;
+    world
+        .broker
+        .process()?
+        .wait_for_log("line that says that the state is saved", saved)
+        .await?;
 
     // It runs, its result is recorded, and then the broker comes back with that start.
     proplet.process()?.signal(Signal::CONT)?;
@@ -61,7 +77,11 @@ async fn a_start_that_an_old_state_brings_back_does_not_run_again() -> Result<()
     world.broker.kill()?;
     world.broker.start_again().await?;
     let again = |line: &str| is_start(line).then_some(());
-    world.broker.process()?.wait_for_log("start that is sent again", again).await?;
+    world
+        .broker
+        .process()?
+        .wait_for_log("start that is sent again", again)
+        .await?;
 
     let addition = call(&world.push("addition").await?, "add", json!([20, 22]));
     world.create_task("after", addition).await?;

@@ -107,10 +107,16 @@ async fn an_unruly_api_server_loses_no_task() -> Result<()> {
     let operator = world.operator().await?;
     let kubeconfig = operator.file("kubeconfig", kubeconfig.to_string())?;
     // An operator that comes before the API server waits for it.
-    let mut operator = operator.env("KUBECONFIG", kubeconfig).start("waiting for the API server").await?;
+    let mut operator = operator
+        .env("KUBECONFIG", kubeconfig)
+        .start("waiting for the API server")
+        .await?;
     proxy.is_away.store(false, Ordering::Relaxed);
     let ready = |line: &str| line.contains(OPERATOR_READY).then_some(());
-    operator.process()?.wait_for_log("line that says that it is ready", ready).await?;
+    operator
+        .process()?
+        .wait_for_log("line that says that it is ready", ready)
+        .await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let image = world.push("addition").await?;
 

@@ -320,7 +320,10 @@ fn the_first_outcome_counts() {
     world.join("edge-1", &[]);
     world.apply(task("a"));
     let (_, start) = world.start();
-    world.store.troubles.push_back(WriteError::Failed("connection refused".into()));
+    world
+        .store
+        .troubles
+        .push_back(WriteError::Failed("connection refused".into()));
     world.report("edge-1", report(start.attempt.clone(), finished()));
     // It was killed before its result was on its disk, and all that it knows is that the attempt ran.
     let failure = Failure {

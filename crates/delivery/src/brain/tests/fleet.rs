@@ -113,7 +113,10 @@ fn a_clock_that_is_set_back_holds_up_nothing() {
     world.join("edge-1", &[]);
     world.apply(task("a"));
     let (_, start) = world.start();
-    world.store.troubles.push_back(WriteError::Failed("connection refused".into()));
+    world
+        .store
+        .troubles
+        .push_back(WriteError::Failed("connection refused".into()));
     world.report("edge-1", report(start.attempt, finished()));
     world.quiet();
     world.set_clock(SignedDuration::from_hours(-24));
