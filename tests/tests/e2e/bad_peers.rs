@@ -421,8 +421,8 @@ async fn strangers_that_say_much_take_no_memory() -> Result<()> {
     let alive: Alive = stage.overhear(Channel::Alive, "presence", |_| true).await?;
     let mut alive: Value = serde_json::from_slice(&encode(&alive)?)?;
     let held = json!({"attempt": 1, "controller": "stranger", "state": "running",
-                      "task": {"namespace": "default", "name": "made-up", "uid": "x".repeat(1000)}});
-    alive["inventory"] = json!(vec![held; 800]);
+                      "task": {"namespace": "default", "name": "made-up", "uid": "x".repeat(128)}});
+    alive["inventory"] = json!(vec![held; 3_000]);
     let payload = alive.to_string().into_bytes();
     stage.remember_memory().await?;
     let topic = |number| {

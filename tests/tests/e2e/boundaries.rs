@@ -17,7 +17,7 @@ async fn the_command_speaks_to_control_planes_and_is_none() -> Result<()> {
     check(
         "propeller",
         &[WASMTIME.as_slice(), &["kube_client"]].concat(),
-        &["kube_runtime", "kube_lease_manager"],
+        &["propeller_operator", "kube_lease_manager"],
     )
     .await
 }

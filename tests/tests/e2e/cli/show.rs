@@ -95,11 +95,12 @@ async fn the_task_to_start_from_can_be_run() -> Result<()> {
 }
 
 #[tokio::test]
-async fn completions_know_the_commands() -> Result<()> {
+async fn completions_ask_the_program() -> Result<()> {
     let person = Person::new().await?;
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = person.types(&["completions", shell]).await?;
-        assert!(script.printed()?.contains("inspect"), "{shell}");
+        // The shell asks the program what may follow.
+        assert!(script.printed()?.contains("COMPLETE"), "{shell}");
     }
     Ok(())
 }
