@@ -11,7 +11,7 @@ use kube::{
     Api,
     api::{ListParams, PostParams},
 };
-use propeller_api::{Capacity, HostInfo, JournalId, Memory, Phase, TaskStatus};
+use propeller_api::{Capacity, HostInfo, JournalId, Memory, Phase, PropletStatus, TaskStatus, is_true};
 use propeller_bus::{Event, Publication, Publisher, Qos};
 use propeller_protocol::{
     Ack, Alive, Base, Channel, Outcome, Presence, Report, Sender, Stage, Start, decode, encode, requires,
@@ -132,7 +132,10 @@ async fn many_proplets(table: &mut Table, count: usize) -> Result<()> {
     beat(&publisher, count, &mut sequence).await?;
     let ready = wait_for("all proplets to be ready", Duration::from_secs(600), async || {
         let listed = world.proplets().await?.list(&ListParams::default()).await?;
-        let is_told = |proplet: &&propeller_crd::Proplet| proplet.status.is_some();
+        let is_told = |proplet: &&propeller_crd::Proplet| {
+            let status = proplet.status.as_ref();
+            status.is_some_and(|status| is_true(&status.conditions, PropletStatus::READY))
+        };
         let told = listed.items.iter().filter(is_told).count();
         ensure!(told == count, "{told} of {count}");
         Ok(listed.metadata.resource_version)
