@@ -269,28 +269,21 @@ mod tests {
         check("kind: Pod", "a.yaml (Pod): kind: \"Pod\" is neither Task nor Proplet");
         check("a: b", "a.yaml: kind: is missing");
         check("just text", "a.yaml: kind: is missing");
-        let wrong = |from: &str, to: &str| format!("{TASK}---\n{}", TASK.replace(from, to));
-        check(&wrong("v1alpha1", "v9"), "a.yaml, document 2 (Task a): apiVersion: ");
-        check(
-            &wrong("function: f", "function: ''"),
-            "a.yaml, document 2 (Task a): spec.call.function: has 0 characters",
-        );
-        check(
-            &wrong("function: f", "function: [f]"),
-            "a.yaml, document 2 (Task a): spec.call.function: invalid type",
-        );
-        check(
-            &wrong("image", "imag"),
-            "a.yaml, document 2 (Task a): spec.imag: unknown field",
-        );
-        check(
-            &wrong("name: a", "name: A"),
-            "a.yaml, document 2 (Task A): metadata.name: ",
-        );
-        check(
-            &wrong("name: a", "name: a, namespace: roof"),
-            "a.yaml, document 2 (Task a): metadata.namespace: is roof",
-        );
-        check(&wrong("spec:", "spek:"), "a.yaml, document 2 (Task a): ");
+        for (from, to, expected) in [
+            ("v1alpha1", "v9", "a): apiVersion: "),
+            (
+                "function: f",
+                "function: ''",
+                "a): spec.call.function: has 0 characters",
+            ),
+            ("function: f", "function: [f]", "a): spec.call.function: invalid type"),
+            ("image", "imag", "a): spec.imag: unknown field"),
+            ("name: a", "name: A", "A): metadata.name: "),
+            ("name: a", "name: a, namespace: roof", "a): metadata.namespace: is roof"),
+            ("spec:", "spek:", "a): "),
+        ] {
+            let text = format!("{TASK}---\n{}", TASK.replace(from, to));
+            check(&text, &format!("a.yaml, document 2 (Task {expected}"));
+        }
     }
 }

@@ -12,7 +12,7 @@ fn a_result_is_shown_as_a_run_here_would_show_it() {
                  (core module $m (memory (export "m") 1) (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
                    (func (export "f") (result i32) (i32.const 0)))
                  (core instance $i (instantiate $m))
-                 (func (export "f") {ty} (canon lift (core func $i "f") (memory $i "m") (realloc (func $i "realloc")))))"#
+                 (func (export "f") {ty} (canon lift (core func $i "f") (memory (core memory $i "m")) (realloc (core func $i "realloc")))))"#
         );
         let contract = contract(&text);
         let wave = contract.functions().next().unwrap().result_as_wave(&result);

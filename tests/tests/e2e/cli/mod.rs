@@ -56,18 +56,7 @@ impl Person {
 
     /// `propeller` about to be started, with nothing in its environment but the home.
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
-        command
-            .args(args)
-            .env_clear()
-            .env("HOME", self.home())
-            .current_dir(self.home());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        command
+        self.at_home(Command::new(&self.binary), args)
     }
 
     /// `propeller` in a process that may have 4 GiB of addresses: too few for a pool of one instance.
@@ -75,16 +64,20 @@ impl Person {
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", "ulimit -v 4194304; exec \"$0\" \"$@\""])
-            .arg(&self.binary)
+            .arg(&self.binary);
+        self.at_home(command, args)
+    }
+
+    fn at_home(&self, mut command: Command, args: &[&str]) -> Command {
+        command
             .args(args)
             .env_clear()
             .env("HOME", self.home())
-            .current_dir(self.home());
-        command
+            .current_dir(self.home())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command.kill_on_drop(true);
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         command
     }
 

@@ -10,7 +10,7 @@ use super::{
     fixtures::{attempt, finished, held, report, task},
     world::World,
 };
-use crate::brain::{Bus, Event, WriteError};
+use crate::brain::{Bus, Event};
 
 #[test]
 fn a_task_completes_with_two_writes() {
@@ -54,10 +54,7 @@ fn a_start_waits_for_its_write_and_an_acknowledgement_for_its() {
 
 #[test]
 fn a_task_that_runs_for_a_while_says_so() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
+    let (mut world, start) = World::dispatched();
     world.report("edge-1", report(start.attempt, Stage::Accepted));
     world.phase("a", Phase::Running);
     assert_eq!(world.store.task_writes, 2);
@@ -90,10 +87,7 @@ fn what_an_inventory_lacks_was_lost() {
 
 #[test]
 fn only_the_proplet_that_the_status_names_is_heard() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
+    let (mut world, start) = World::dispatched();
     world.report("edge-2", report(start.attempt.clone(), finished()));
     let (proplet, ack) = world.ack();
     assert_eq!((proplet.as_str(), ack.verdict), ("edge-2", Verdict::Superseded));
@@ -106,10 +100,7 @@ fn only_the_proplet_that_the_status_names_is_heard() {
 
 #[test]
 fn a_report_for_another_control_plane_is_left_alone() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
+    let (mut world, start) = World::dispatched();
     let mut foreign = report(start.attempt, finished());
     foreign.controller = "controller-2".parse().unwrap();
     world.report("edge-1", foreign);
@@ -152,10 +143,7 @@ fn a_rejected_task_is_placed_again_later() {
 
 #[test]
 fn a_deleted_task_stops_at_once_and_again_as_long_as_it_is_held() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
+    let (mut world, start) = World::dispatched();
     world.delete("a");
     assert_eq!(world.stop().1.attempt, start.attempt);
     for _ in 0..2 {
@@ -189,10 +177,7 @@ fn what_cannot_be_read_is_not_stopped() {
 
 #[test]
 fn a_restart_goes_on_from_the_status() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
+    let (world, start) = World::dispatched();
     let mut world = world.restart();
     let (_, again) = world.start();
     assert_eq!(again, start);
@@ -206,10 +191,7 @@ fn a_restart_goes_on_from_the_status() {
 
 #[test]
 fn an_outcome_that_is_recorded_is_acknowledged_again() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
+    let (mut world, start) = World::dispatched();
     world.report("edge-1", report(start.attempt.clone(), finished()));
     world.ack();
     let mut world = world.restart();
@@ -316,14 +298,8 @@ fn what_a_peer_makes_up_keeps_no_outcome_out() {
 
 #[test]
 fn the_first_outcome_counts() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
-    world
-        .store
-        .troubles
-        .push_back(WriteError::Failed("connection refused".into()));
+    let (mut world, start) = World::dispatched();
+    world.fail_a_write();
     world.report("edge-1", report(start.attempt.clone(), finished()));
     // It was killed before its result was on its disk, and all that it knows is that the attempt ran.
     let failure = Failure {

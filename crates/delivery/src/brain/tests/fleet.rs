@@ -10,7 +10,6 @@ use super::{
     fixtures::{alive, finished, held, proplet, report, sender, task},
     world::World,
 };
-use crate::brain::WriteError;
 
 #[test]
 fn heartbeats_write_nothing() {
@@ -76,10 +75,7 @@ fn two_devices_with_one_identity_get_nothing() {
 
 #[test]
 fn a_task_does_not_wait_for_ever_for_two_devices_with_one_identity() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
+    let (mut world, start) = World::dispatched();
     world.report("edge-1", report(start.attempt.clone(), Stage::Accepted));
     world.join("edge-2", &[]);
     let mut sequence = 1;
@@ -109,14 +105,8 @@ fn nobody_is_judged_by_what_was_not_heard_while_this_process_stood_still() {
 
 #[test]
 fn a_clock_that_is_set_back_holds_up_nothing() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
-    world
-        .store
-        .troubles
-        .push_back(WriteError::Failed("connection refused".into()));
+    let (mut world, start) = World::dispatched();
+    world.fail_a_write();
     world.report("edge-1", report(start.attempt, finished()));
     world.quiet();
     world.set_clock(SignedDuration::from_hours(-24));
@@ -200,10 +190,7 @@ fn labels_choose() {
 
 #[test]
 fn a_cordoned_proplet_keeps_what_it_has_and_gets_nothing_new() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
+    let (mut world, start) = World::dispatched();
 
     let cordon = |world: &mut World, unschedulable| {
         let mut edge = world.store.proplets[&super::world::key("edge-1")].clone();

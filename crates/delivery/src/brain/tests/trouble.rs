@@ -37,8 +37,7 @@ fn a_store_that_fails_is_asked_again() {
     let mut world = World::new();
     world.join("edge-1", &[]);
     for _ in 0..3 {
-        let trouble = WriteError::Failed("connection refused".into());
-        world.store.troubles.push_back(trouble);
+        world.fail_a_write();
     }
     let before = world.now();
     world.apply(task("a"));
@@ -52,10 +51,7 @@ fn a_store_that_fails_is_asked_again() {
 
 #[test]
 fn what_the_store_refuses_is_the_end_of_the_task() {
-    let mut world = World::new();
-    world.join("edge-1", &[]);
-    world.apply(task("a"));
-    let (_, start) = world.start();
+    let (mut world, start) = World::dispatched();
     world.store.troubles.push_back(WriteError::Refused("too large".into()));
     world.report("edge-1", report(start.attempt, finished()));
     assert_eq!(world.ack().1.verdict, Verdict::Superseded);

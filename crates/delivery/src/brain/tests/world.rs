@@ -8,7 +8,7 @@ use propeller_protocol::{Ack, Alive, Held, Report, Start, Stop};
 
 use super::{fixtures, store::Store};
 use crate::{
-    brain::{Brain, Bus, Change, Config, Done, Event, Job, Moment, Outgoing, Output, Trouble, WRITES},
+    brain::{Brain, Bus, Change, Config, Done, Event, Job, Moment, Outgoing, Output, Trouble, WRITES, WriteError},
     plan::{Pace, Resolved},
 };
 
@@ -58,6 +58,15 @@ impl World {
         let mut world = Self::unconnected(Store::default(), None);
         world.connect();
         world
+    }
+
+    /// A brain whose task `a` is dispatched to its one proplet, `edge-1`, which hasn't answered yet.
+    pub(super) fn dispatched() -> (Self, Start) {
+        let mut world = Self::new();
+        world.join("edge-1", &[]);
+        world.apply(fixtures::task("a"));
+        let (_, start) = world.start();
+        (world, start)
     }
 
     /// A brain that is in sync with `store`.
@@ -210,6 +219,12 @@ impl World {
         let mut world = Self::since(self.elapsed, self.store, self.register_in.as_deref());
         world.connect();
         world
+    }
+
+    /// The next write fails.
+    pub(super) fn fail_a_write(&mut self) {
+        let failed = WriteError::Failed("connection refused".into());
+        self.store.troubles.push_back(failed);
     }
 
     /// The time passes with nothing but what it brings.
