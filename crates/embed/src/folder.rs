@@ -8,3 +8,8 @@ pub(crate) fn make(directory: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     tempfile::tempfile_in(directory).map(drop)
 }
+
+/// Makes what was created, renamed or removed in the directory last over a power cut.
+pub(crate) fn sync(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}
