@@ -34,7 +34,7 @@ pub use names::{
 pub use object::{Labels, Metadata, NamespacedName, Object, Resource};
 pub use policy::{FailureKind, OnDisconnect, RetryPolicy};
 pub use proplet::{Capacity, ConnectionConfig, HostInfo, Proplet, PropletSpec, PropletStatus};
-pub use selector::{LabelOperator, LabelRequirement, LabelSelector};
+pub use selector::{InvalidSelector, LabelOperator, LabelRequirement, LabelSelector};
 pub use target::{HostPattern, HttpTarget, InvalidTarget, NetHost, NetTarget};
 pub use task::{
     Call, Command, Dispatch, LostAttempt, Phase, PropletRefusal, Resources, Service, Task, TaskSpec, TaskStatus, Usage,

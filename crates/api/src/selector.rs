@@ -1,7 +1,7 @@
 //! Which Proplets a task is for, by their labels: Kubernetes'
 //! [label selector](https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/label-selector/).
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -103,9 +103,132 @@ impl fmt::Display for LabelRequirement {
     }
 }
 
+/// A text can't be read as a selector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "write site=lab, site!=lab, 'site in (lab,roof)', 'site notin (lab)', gpu or !gpu, with commas between several"
+)]
+pub struct InvalidSelector;
+
+/// The text of `kubectl get -l` and of a list's `labelSelector`:
+/// [labels and selectors](https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#list-and-watch-filtering).
+impl FromStr for LabelSelector {
+    type Err = InvalidSelector;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSelector> {
+        let mut selector = Self::default();
+        for part in parts(text) {
+            selector.require(part.trim())?;
+        }
+        Ok(selector)
+    }
+}
+
+/// What is between commas that aren't in parentheses.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_u32;
+    text.split(move |letter| {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    })
+}
+
+impl LabelSelector {
+    fn require(&mut self, part: &str) -> Result<(), InvalidSelector> {
+        use LabelOperator::{DoesNotExist, Exists, In, NotIn};
+        let (key, operator, values) = if let Some((key, value)) = part.split_once("!=") {
+            (key, NotIn, vec![value])
+        } else if let Some((key, value)) = part.split_once('=') {
+            let value = value.strip_prefix('=').unwrap_or(value);
+            self.match_labels.insert(word(key)?, value_of(value)?);
+            return Ok(());
+        } else if let Some(key) = part.strip_prefix('!') {
+            (key, DoesNotExist, vec![])
+        } else if let Some((key, rest)) = part.split_once(char::is_whitespace) {
+            let (operator, list) = rest.trim_start().split_once('(').ok_or(InvalidSelector)?;
+            let operator = match operator.trim() {
+                "in" => In,
+                "notin" => NotIn,
+                _ => return Err(InvalidSelector),
+            };
+            let list = list.strip_suffix(')').ok_or(InvalidSelector)?;
+            (key, operator, list.split(',').collect())
+        } else {
+            (part, Exists, vec![])
+        };
+        self.match_expressions.push(LabelRequirement {
+            key: word(key)?,
+            operator,
+            values: values.into_iter().map(value_of).collect::<Result<_, _>>()?,
+        });
+        Ok(())
+    }
+}
+
+fn word(text: &str) -> Result<String, InvalidSelector> {
+    let word = value_of(text)?;
+    if word.is_empty() {
+        Err(InvalidSelector)
+    } else {
+        Ok(word)
+    }
+}
+
+/// A label's value may be empty.
+fn value_of(text: &str) -> Result<String, InvalidSelector> {
+    let text = text.trim();
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
+    if text.chars().all(is_allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err(InvalidSelector)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_text_of_kubectl_is_read_or_refused() {
+        let check = |text: &str, expected: Option<&str>| {
+            let read = text.parse::<LabelSelector>().ok().map(|selector| {
+                let labels = selector
+                    .match_labels
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"));
+                let others = selector.match_expressions.iter().map(ToString::to_string);
+                labels.chain(others).collect::<Vec<_>>().join(" + ")
+            });
+            assert_eq!(read.as_deref(), expected, "{text}");
+        };
+        check("site=lab", Some("site=lab"));
+        check(" site == lab , gpu", Some("site=lab + gpu"));
+        check("site!=lab,!old", Some("site notin (lab) + !old"));
+        check(
+            "site in (lab, roof),room notin (12),a.b/c",
+            Some("site in (lab,roof) + room notin (12) + a.b/c"),
+        );
+        check("site=", Some("site="));
+        for text in [
+            "",
+            ",",
+            "=lab",
+            "site in lab",
+            "site in (lab",
+            "site of (lab)",
+            "a b",
+            "site=a b",
+            "site (lab)",
+            "!",
+        ] {
+            check(text, None);
+        }
+    }
 
     #[test]
     fn a_selector_means_what_kubernetes_means_by_it() {

@@ -12,6 +12,7 @@ use crate::{
     build::BuildError,
     control::{ControlError, ManifestError, TaskFailure},
     exit::{Exit, Ran},
+    up::UpError,
 };
 
 /// What is known of a run by the time it ends. Ctrl-C may be that time.
@@ -163,6 +164,9 @@ pub enum Failure {
     /// There is no component.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// `propeller up` doesn't start, or doesn't go on.
+    #[error(transparent)]
+    Up(#[from] UpError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -202,6 +206,7 @@ impl Failure {
             Self::Invoke(error) => error.reason(),
             Self::Control(error) => error.reason(),
             Self::Manifest(error) => error.reason(),
+            Self::Up(error) => error.reason(),
             Self::Interrupted => "Interrupted",
         }
     }
@@ -248,6 +253,7 @@ impl Failure {
             Self::Task(failure) => failure.exit(),
             Self::Control(error) => error.exit(),
             Self::Manifest(error) => error.exit(),
+            Self::Up(error) => error.exit(),
             Self::Interrupted => Exit::Interrupted,
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use indicatif::BinaryBytes;
 use propeller_api::Digest;
-use propeller_types::{Contract, Export, Kind, Origin as Author, Wasi};
+use propeller_types::{Contract, Export, FunctionRef, Kind, Origin as Author, Wasi};
 use serde::Serialize;
 
 use crate::{
@@ -44,8 +44,13 @@ pub struct TaskAlone(Draft);
 
 /// Looks at a component.
 pub async fn inspect(args: &Inspect, access: &Access<'_>) -> Result<Inspected, Failure> {
-    let component = Component::load(&Source::find(&args.source)?, access).await?;
-    let task = match Draft::new(&component, args.function.as_ref()) {
+    look(&Source::find(&args.source)?, args.function.as_ref(), access).await
+}
+
+/// What there is to know about the component at `source`.
+pub async fn look(source: &Source, function: Option<&FunctionRef>, access: &Access<'_>) -> Result<Inspected, Failure> {
+    let component = Component::load(source, access).await?;
+    let task = match Draft::new(&component, function) {
         Err(Failure::NothingToCall) => None,
         task => Some(task?),
     };

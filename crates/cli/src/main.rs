@@ -34,8 +34,9 @@ mod serve;
 mod settings;
 mod source;
 mod task;
+mod up;
 
-use std::{env, process::ExitCode};
+use std::{env, process::ExitCode, sync::Arc};
 
 use clap::{CommandFactory, Parser};
 use clap_complete::{CompleteEnv, Shell, env::Shells};
@@ -89,15 +90,16 @@ fn refuse(stop: &clap::Error) -> ExitCode {
 fn perform(cli: Cli, output: &Output, known: &mut Known) -> Result<Exit, Failure> {
     // Only fails if there is a provider already.
     let _ = ring::default_provider().install_default();
-    // The engine has threads of its own, and everything else waits for the network.
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::Start)?;
+    // The engine has threads of its own, and everything else waits for the network. A whole Propeller does more at a time.
+    let mut builder = match &cli.command {
+        Command::Up(_) => runtime::Builder::new_multi_thread(),
+        _ => runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build().map_err(Failure::Start)?;
     let result = runtime.block_on(async {
         // A service ends in its own way, what runs elsewhere is cancelled, and what a drain suspended is resumed.
         let ends_itself = match &cli.command {
-            Command::Serve(_) | Command::Drain(_) => true,
+            Command::Serve(_) | Command::Drain(_) | Command::Up(_) => true,
             Command::Run(args) => args.remote.is_asked(),
             _ => false,
         };
@@ -116,11 +118,12 @@ fn perform(cli: Cli, output: &Output, known: &mut Known) -> Result<Exit, Failure
 }
 
 async fn command(cli: &Cli, output: &Output, known: &mut Known) -> Result<Exit, Failure> {
-    let environment = Environment::read();
+    let environment = Arc::new(Environment::read());
     let access = |args| access(&environment, args, &cli.global);
     check_format(cli)?;
     match &cli.command {
         Command::Run(args) => return run::run(args, &access(&args.registry), output, known).await,
+        Command::Up(args) => return up::up(args, &cli.global, environment, output).await,
         Command::Serve(args) => serve::serve(args, &access(&args.registry)).await?,
         Command::Inspect(args) if args.task => output.report(&inspect::task(args, &access(&args.registry)).await?)?,
         Command::Inspect(args) => output.report(&inspect::inspect(args, &access(&args.registry)).await?)?,

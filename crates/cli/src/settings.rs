@@ -69,6 +69,11 @@ impl Environment {
         self.below(&self.state_home, ".local/state", "server.json")
     }
 
+    /// Where `propeller up` keeps its state, if there is a place.
+    pub fn up(&self) -> Option<PathBuf> {
+        self.below(&self.state_home, ".local/state", "up")
+    }
+
     /// A client for the registry of this reference.
     pub fn client(&self, args: &RegistryArgs, reference: &Reference) -> Result<Client, Failure> {
         let cache = self.cache(args);

@@ -19,7 +19,7 @@ pub use propeller_delivery::brain::{
 };
 use propeller_delivery::brain::{Brain, Done, Job, Moment, Output, WRITES};
 
-use crate::metrics::Metrics;
+use crate::{logs::Logs, metrics::Metrics};
 
 /// How long a shutdown waits for writes under way, so that their messages are sent.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -66,6 +66,8 @@ pub struct Parts<S, R> {
     pub outbox: mpsc::Sender<Outgoing>,
     /// Becomes true when both caches are in sync. The shell connects to the broker then: what arrived earlier couldn't be judged.
     pub in_sync: watch::Sender<bool>,
+    /// Where lines that tasks write are kept, if they are.
+    pub logs: Option<Logs>,
     /// The time.
     pub clock: Clock,
     /// Where figures go.
@@ -143,6 +145,14 @@ impl<S: Store, R: Resolver> Body<S, R> {
                 Output::Do(job) => self.perform(job),
                 Output::Resolve { uid, image, work } => self.resolve(uid, image, work),
                 Output::Tell(notice) => self.parts.store.tell(notice),
+                Output::Keep(lines) => {
+                    let kept = self.parts.logs.as_ref().map(|logs| logs.keep(*lines));
+                    if kept == Some(false) {
+                        self.parts.metrics.lines_dropped();
+                    }
+                }
+                // What isn't forgotten now gives way when there is no room.
+                Output::Forget(uid) => drop(self.parts.logs.as_ref().map(|logs| logs.forget(&uid))),
             }
         }
         self.parts.in_sync.send_replace(self.brain.is_in_sync());

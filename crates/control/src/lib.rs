@@ -19,6 +19,7 @@ pub mod brain;
 pub mod error;
 pub mod health;
 pub mod http;
+pub mod logs;
 pub mod metrics;
 pub mod registry;
 pub mod session;

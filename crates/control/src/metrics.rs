@@ -16,6 +16,7 @@ pub struct Metrics {
     undecodable: Family<ChannelLabel, Counter>,
     unreadable: Family<KindLabel, Counter>,
     dropped: Counter,
+    lines_dropped: Counter,
     plans: Counter,
     writes: Family<WriteLabel, Counter>,
     resolves: Histogram,
@@ -85,6 +86,11 @@ impl Default for Metrics {
                 "dropped_messages",
                 "Messages to proplets dropped because the outbox was full or the broker away",
             ),
+            lines_dropped: single(
+                &mut registry,
+                "dropped_log_batches",
+                "Messages with lines of tasks that weren't kept because there were too many",
+            ),
             plans: single(&mut registry, "plans", "Plans made"),
             writes: family(
                 &mut registry,
@@ -148,6 +154,10 @@ impl Metrics {
 
     pub(crate) fn dropped(&self) {
         self.dropped.inc();
+    }
+
+    pub(crate) fn lines_dropped(&self) {
+        self.lines_dropped.inc();
     }
 
     /// So many plans were made since the process started.

@@ -12,8 +12,8 @@ use propeller_bus::{
     BrokerUrl, Event as BusEvent, Events, Options, Publication, Publisher, Qos, Subscription, TlsError,
 };
 use propeller_protocol::{
-    Alive, Base, Channel, ChunkRequest, DecodeError, InvalidTopic, MAX_MESSAGE_BYTES, Message, Metrics as Figures,
-    Report, Start, Topic, decode, encode,
+    Alive, Base, Channel, ChunkRequest, DecodeError, InvalidTopic, Logs, MAX_MESSAGE_BYTES, Message,
+    Metrics as Figures, Report, Start, Topic, decode, encode,
 };
 use secrecy::SecretString;
 use tokio::{
@@ -85,6 +85,8 @@ pub struct Wires {
     pub health: Health,
     /// Told whenever the connection breaks. Not every broker says why, and it may be that another leader took the session over.
     pub broken: Arc<Notify>,
+    /// Whether the brain has a place for what tasks write.
+    pub hears_logs: bool,
 }
 
 /// Runs the session of `client_id` until the brain has nothing to say any more, then says goodbye to the broker.
@@ -96,7 +98,7 @@ pub struct Wires {
 /// [`Ended`], when it ends in another way. A broker that isn't there is no error, but waited for.
 pub async fn run(mqtt: Mqtt, client_id: String, wires: Wires) -> Result<(), Ended> {
     let base = mqtt.base.clone();
-    let options = options(mqtt, client_id.clone());
+    let options = options(mqtt, client_id.clone(), wires.hears_logs);
     let (publisher, bus) = propeller_bus::connect(options, CancellationToken::new()).map_err(Ended::Tls)?;
     let Wires {
         events,
@@ -105,6 +107,7 @@ pub async fn run(mqtt: Mqtt, client_id: String, wires: Wires) -> Result<(), Ende
         metrics,
         health,
         broken,
+        hears_logs: _,
     } = wires;
     let incoming = Incoming {
         base: base.clone(),
@@ -121,7 +124,8 @@ pub async fn run(mqtt: Mqtt, client_id: String, wires: Wires) -> Result<(), Ende
     }
 }
 
-fn options(mqtt: Mqtt, client_id: String) -> Options {
+fn options(mqtt: Mqtt, client_id: String, hears_logs: bool) -> Options {
+    let logs = hears_logs.then_some((Channel::Logs, Qos::AtMostOnce));
     let heard = [
         (Channel::Alive, Qos::AtMostOnce),
         (Channel::Results, Qos::AtLeastOnce),
@@ -133,7 +137,7 @@ fn options(mqtt: Mqtt, client_id: String) -> Options {
         qos,
     };
     Options {
-        subscriptions: heard.map(subscription).into(),
+        subscriptions: heard.into_iter().chain(logs).map(subscription).collect(),
         broker: mqtt.broker,
         client_id,
         username: mqtt.username,
@@ -185,6 +189,11 @@ impl Incoming {
                     None
                 }
             };
+            // Whatever tasks write, results don't wait behind it.
+            if matches!(event, Some(Bus::Logs { .. })) && self.events.capacity() < self.events.max_capacity() / 2 {
+                self.metrics.lines_dropped();
+                continue;
+            }
             if let Some(event) = event
                 && self.events.send(Event::Bus(event)).await.is_err()
             {
@@ -252,8 +261,10 @@ fn read(base: &Base, topic: &str, payload: &[u8], retained: bool) -> Result<Opti
             let report = Box::new(decode::<Report>(payload)?);
             Ok(Some(Bus::Report { proplet, report }))
         }
-        // Not subscribed to; a session from before may still bring them.
-        Channel::Logs => Ok(None),
+        Channel::Logs => {
+            let logs = Box::new(decode::<Logs>(payload)?);
+            Ok(Some(Bus::Logs { proplet, logs }))
+        }
         Channel::Metrics => Ok(decode::<Figures>(payload).map(|_| None)?),
         Channel::ChunkRequest => Ok(decode::<ChunkRequest>(payload).map(|_| None)?),
         Channel::Start | Channel::Stop | Channel::Ack | Channel::Lease | Channel::Chunk => {

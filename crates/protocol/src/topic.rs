@@ -87,6 +87,16 @@ pub enum InvalidTopic {
     Proplet(#[from] propeller_api::InvalidPropletId),
 }
 
+/// That of a control plane and proplets that nobody told another: `m/default/c/main`.
+impl Default for Base {
+    fn default() -> Self {
+        Self {
+            domain: "default".to_owned(),
+            channel: "main".to_owned(),
+        }
+    }
+}
+
 impl Base {
     /// The base of that domain and channel.
     pub fn new(domain: &str, channel: &str) -> Result<Self, InvalidBase> {

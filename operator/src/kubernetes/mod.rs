@@ -156,6 +156,7 @@ impl Operator {
             resolver: Arc::new(RegistryResolver::new(artifacts)),
             outbox,
             in_sync,
+            logs: None,
             clock: clock.clone(),
             metrics: self.metrics.clone(),
         };
@@ -167,6 +168,7 @@ impl Operator {
             clock,
             metrics: self.metrics.clone(),
             health: self.health.clone(),
+            hears_logs: false,
         };
         running.work(async move { Ok(brain::run(parts, receiver, stop).await?) });
         let derived = || format!("propeller-{}", leadership.controller());

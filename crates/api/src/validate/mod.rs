@@ -2,6 +2,7 @@
 //!
 //! They are the same as the schemas and CEL rules of the custom resources: one table of cases, in tests/, runs against both.
 
+mod edit;
 mod grants;
 mod labels;
 

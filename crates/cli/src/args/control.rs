@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
+use propeller_api::LabelSelector;
 
 use crate::{args::Timeout, control::names};
 
@@ -214,7 +215,7 @@ pub struct RemoteArgs {
     pub on: Option<String>,
     /// Run on a Proplet with these labels: site=lab,gpu
     #[arg(long, short = 'l', value_name = "SELECTOR")]
-    pub selector: Option<Labels>,
+    pub selector: Option<LabelSelector>,
     /// Leave the Task there
     #[arg(long)]
     pub keep: bool,
@@ -297,44 +298,6 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// Labels that a Proplet is to have, as the selector of a Task: `site=lab,gpu,!old,room!=12`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labels(pub propeller_api::LabelSelector);
-
-impl FromStr for Labels {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        use propeller_api::{LabelOperator, LabelRequirement, LabelSelector};
-        let mut selector = LabelSelector::default();
-        for part in text.split(',').map(str::trim) {
-            let (key, operator, values) = match (part.split_once("!="), part.split_once('='), part.strip_prefix('!')) {
-                (Some((key, value)), _, _) => (key, LabelOperator::NotIn, vec![value.trim().to_owned()]),
-                (None, Some((key, value)), _) => {
-                    let value = value.strip_prefix('=').unwrap_or(value).trim();
-                    selector.match_labels.insert(key.trim().to_owned(), value.to_owned());
-                    continue;
-                }
-                (None, None, Some(key)) => (key, LabelOperator::DoesNotExist, vec![]),
-                (None, None, None) => (part, LabelOperator::Exists, vec![]),
-            };
-            let key = key.trim().to_owned();
-            selector
-                .match_expressions
-                .push(LabelRequirement { key, operator, values });
-        }
-        let mut keys = selector
-            .match_labels
-            .keys()
-            .chain(selector.match_expressions.iter().map(|one| &one.key));
-        if keys.any(|key| key.is_empty() || key.contains([' ', '('])) {
-            return Err("write site=lab, site!=lab, gpu or !gpu, with commas between several");
-        }
-        drop(keys);
-        Ok(Self(selector))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,31 +321,6 @@ mod tests {
             "deleted",
         ] {
             check(text, None);
-        }
-    }
-
-    #[test]
-    fn labels_are_a_selector() {
-        let check = |text: &str, expected: serde_json::Value| {
-            let labels = text
-                .parse::<Labels>()
-                .map(|labels| serde_json::to_value(labels.0).unwrap());
-            assert_eq!(labels.unwrap_or_default(), expected, "{text}");
-        };
-        check("site=lab", serde_json::json!({"matchLabels": {"site": "lab"}}));
-        check(
-            "site==lab, gpu,!old,room!=12",
-            serde_json::json!({
-                "matchLabels": {"site": "lab"},
-                "matchExpressions": [
-                    {"key": "gpu", "operator": "Exists"},
-                    {"key": "old", "operator": "DoesNotExist"},
-                    {"key": "room", "operator": "NotIn", "values": ["12"]},
-                ],
-            }),
-        );
-        for text in ["", "=lab", "site in (lab)", "a,,b"] {
-            check(text, serde_json::Value::Null);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod control;
 mod template;
+mod up;
 mod values;
 
 use std::{ffi::OsStr, net::SocketAddr, num::NonZeroU32, path::PathBuf};
@@ -13,6 +14,7 @@ use propeller_types::FunctionRef;
 
 pub use control::{Apply, Cordon, Delete, Describe, Drain, Get, RemoteArgs, Rerun, ServerArgs, Wait, Wanted};
 pub use template::{Build, Language, New};
+pub use up::{ComponentArgs, MqttArgs, PropletArgs, Up};
 pub use values::{KeyValue, Timeout};
 
 use crate::{exit, grants::GrantArgs};
@@ -78,6 +80,8 @@ pub enum Command {
     New(New),
     /// Build the component of a directory with its language's tools
     Build(Build),
+    /// Start a whole Propeller here: control plane, broker, registry, a proplet and a web page
+    Up(Box<Up>),
     /// Make what files say of Tasks and Proplets so
     Apply(Apply),
     /// Show tasks or proplets
@@ -250,7 +254,7 @@ pub struct Pull {
 }
 
 /// How registries are reached. Credentials come from the configuration, else from Docker's.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Registry options")]
 pub struct RegistryArgs {
     /// Configuration file with mirrors, CAs and credentials [default: ~/.config/propeller/config.toml if there is one]

@@ -92,7 +92,7 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
         Work::Program(args) => (None, Some(Command { args })),
     };
     spec.proplet.clone_from(&args.remote.on);
-    spec.proplet_selector = args.remote.selector.clone().map(|labels| labels.0);
+    spec.proplet_selector.clone_from(&args.remote.selector);
     let make = |name: &str| object(spec.clone(), name, &server.namespace);
     let task = create(&server, &component.origin.short_name(), make).await?;
     attend(args, &server, &task, output).await.and_then(|ended| {

@@ -6,7 +6,7 @@ use crate::fleet::Load;
 use propeller_api::{Dispatch, Phase, Proplet, PropletId, Task};
 use propeller_protocol::{AttemptRef, Stop, TaskRef};
 
-use super::{Brain, Change, Outgoing, tasks::Moved};
+use super::{Brain, Change, Outgoing, Output, tasks::Moved};
 
 /// How long after a start a task that fits no proplet isn't told so while some of them weren't judged. Longer than it takes to judge one that
 /// sends heartbeats as often as most.
@@ -73,6 +73,7 @@ impl Brain {
     /// The task is gone. What runs of it stops at once if the message arrives, and with the next inventory if it doesn't.
     pub(super) fn gone(&mut self, uid: &str) {
         if let Some((entry, moved)) = self.tasks.remove(uid) {
+            self.outputs.push(Output::Forget(uid.to_owned()));
             self.moved(moved);
             self.wakes.set(uid, None);
             if let Some((proplet, stop)) = self.stop(&entry.task) {

@@ -3,7 +3,7 @@
 //! Two closed enums carry everything in ([`Event`], and [`Done`](super::Done) for what the brain wanted done), one everything out.
 
 use propeller_api::{Proplet, PropletId, Task, Work};
-use propeller_protocol::{Ack, Alive, Lease, Report, Start, Stop};
+use propeller_protocol::{Ack, Alive, Lease, Logs, Report, Start, Stop};
 
 use super::{Done, Job, Notice};
 
@@ -79,6 +79,13 @@ pub enum Bus {
         /// What it says.
         report: Box<Report>,
     },
+    /// Lines of output of that proplet's task.
+    Logs {
+        /// Whose, by the topic.
+        proplet: PropletId,
+        /// The lines.
+        logs: Box<Logs>,
+    },
 }
 
 /// A message for a proplet. Every one may be lost: a start is published again until it is answered, a stop follows from the next inventory,
@@ -113,4 +120,8 @@ pub enum Output {
     },
     /// Tell people. Never waited for; what can't be told is dropped.
     Tell(Notice),
+    /// Keep these lines: they are of the attempt that the status names. Never waited for, and lost with the process.
+    Keep(Box<Logs>),
+    /// Forget the lines of the task with this uid, which is gone.
+    Forget(String),
 }

@@ -7,9 +7,9 @@ use crate::{
     plan::{is_expected, is_unwanted},
 };
 use propeller_api::{NamespacedName, OnDisconnect, Phase, PropletId, Task};
-use propeller_protocol::{Ack, Alive, Held, HeldState, Lease, Presence, Report, Stage, Stop, Verdict};
+use propeller_protocol::{Ack, Alive, Held, HeldState, Lease, Logs, Presence, Report, Stage, Stop, Verdict};
 
-use super::{Brain, Bus, Job, Liveliness, Outgoing, ReadError, tasks::Entry};
+use super::{Brain, Bus, Job, Liveliness, Outgoing, Output, ReadError, tasks::Entry};
 
 /// Tasks that are looked for at a time because somebody reports their outcome and no cache knows them. What is beyond that is reported again.
 const SOUGHT: usize = 64;
@@ -28,6 +28,7 @@ impl Brain {
                 retained,
             } => self.alive(&proplet, &alive, retained),
             Bus::Report { proplet, report } => self.report(&proplet, *report),
+            Bus::Logs { proplet, logs } => self.logs(&proplet, logs),
         }
     }
 
@@ -135,6 +136,16 @@ impl Brain {
             self.take(uid, origin, report.stage, &report.sender);
         } else if matches!(report.stage, Stage::Finished { .. }) {
             self.seek(id, report);
+        }
+    }
+
+    /// What others say of a task is none of its output.
+    fn logs(&mut self, id: &PropletId, logs: Box<Logs>) {
+        let origin = origin(id, &logs.sender.journal, &logs.attempt);
+        let entry = self.tasks.get(&logs.attempt.task.uid);
+        let status = entry.and_then(|entry| entry.task.status.as_ref());
+        if status.is_some_and(|status| is_expected(status, &origin)) {
+            self.outputs.push(Output::Keep(logs));
         }
     }
 

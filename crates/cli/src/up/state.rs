@@ -1,0 +1,197 @@
+//! The directory of one `propeller up`: whose it is, its token, and what other commands find it by.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    process,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use tempfile::NamedTempFile;
+use uuid::Uuid;
+
+use super::UpError;
+
+/// The directory, which is ours as long as this lives.
+pub struct State {
+    directory: PathBuf,
+    lock: File,
+}
+
+impl State {
+    /// Takes the directory, and makes it first if it isn't there.
+    pub fn claim(directory: &Path) -> Result<Self, UpError> {
+        let unusable = |source| UpError::Directory {
+            path: directory.to_owned(),
+            source,
+        };
+        private_directory(directory).map_err(unusable)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(directory.join("lock"))
+            .map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Without that, it is another process nevertheless.
+                let _ = lock.read_to_string(&mut holder);
+                return Err(UpError::InUse {
+                    path: directory.to_owned(),
+                    holder: if holder.is_empty() {
+                        "another process".to_owned()
+                    } else {
+                        holder
+                    },
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            lock,
+        })
+    }
+
+    /// Tells others who has it.
+    pub fn sign(&mut self, url: Option<&str>) -> Result<(), UpError> {
+        let url = url.map(|url| format!(" ({url})")).unwrap_or_default();
+        let text = format!("process {}{url}", process::id());
+        let mut write = || {
+            self.lock.set_len(0)?;
+            self.lock.seek(SeekFrom::Start(0))?;
+            self.lock.write_all(text.as_bytes())
+        };
+        write().map_err(|source| self.unusable("lock", source))
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The token that the API asks for, the same at every start.
+    pub fn token(&self) -> Result<SecretString, UpError> {
+        let path = self.path("token");
+        match fs::read_to_string(&path) {
+            Ok(token) if token.len() >= 32 => return Ok(token.into()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.unusable("token", error)),
+            // A start that was cut off left half of one.
+            _ => {}
+        }
+        let token = secret();
+        replace(&path, token.expose_secret().as_bytes()).map_err(|source| self.unusable("token", source))?;
+        Ok(token)
+    }
+
+    fn unusable(&self, name: &str, source: io::Error) -> UpError {
+        UpError::Directory {
+            path: self.path(name),
+            source,
+        }
+    }
+}
+
+/// Where other commands find this one.
+pub struct ServerFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl ServerFile {
+    /// Writes it.
+    pub fn write(path: &Path, url: &str, token: &SecretString) -> Result<Self, UpError> {
+        let text = json!({"server": url, "token": token.expose_secret()}).to_string();
+        let write = || {
+            private_directory(path.parent().unwrap_or(Path::new("/")))?;
+            replace(path, text.as_bytes())
+        };
+        write().map_err(|source| UpError::Directory {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            text,
+        })
+    }
+}
+
+/// Another one that was started later has written its own.
+impl Drop for ServerFile {
+    fn drop(&mut self) {
+        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// What nobody can guess: two times 122 random bits.
+pub fn secret() -> SecretString {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()).into()
+}
+
+fn private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The whole text or none, for this user only.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn one_process_has_it_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("a/b");
+        let mut state = State::claim(&directory).unwrap();
+        state.sign(Some("http://127.0.0.1:1")).unwrap();
+        let error = State::claim(&directory).map(drop).unwrap_err().to_string();
+        let expected = format!("process {} (http://127.0.0.1:1) has the state in", process::id());
+        assert!(error.starts_with(&expected), "{error}");
+        drop(state);
+        State::claim(&directory).unwrap();
+    }
+
+    #[test]
+    fn the_token_stays_and_is_nobody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::claim(folder.path()).unwrap();
+        let token = state.token().unwrap();
+        assert_eq!(state.token().unwrap().expose_secret(), token.expose_secret());
+        let mode = fs::metadata(state.path("token")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(state.path("token"), "cut").unwrap();
+        assert_eq!(state.token().unwrap().expose_secret().len(), 64);
+    }
+
+    #[test]
+    fn the_file_for_others_goes_with_its_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.json");
+        let first = ServerFile::write(&path, "http://a:1", &secret()).unwrap();
+        let second = ServerFile::write(&path, "http://b:1", &secret()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(first);
+        assert!(fs::read_to_string(&path).unwrap().contains("http://b:1"));
+        drop(second);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,86 @@
+//! Which resources of a kind a request is about.
+
+use propeller_api::{LabelSelector, NamespacedName};
+use serde::Deserialize;
+
+use super::Status;
+use crate::store::{Kind, Resource};
+
+/// The query of a list or a watch, with Kubernetes' names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Query {
+    pub(super) label_selector: Option<String>,
+    pub(super) field_selector: Option<String>,
+    pub(super) limit: Option<usize>,
+    #[serde(rename = "continue")]
+    pub(super) token: Option<String>,
+    pub(super) watch: Flag,
+    pub(super) resource_version: Option<String>,
+    pub(super) timeout_seconds: Option<u64>,
+    pub(super) allow_watch_bookmarks: Flag,
+}
+
+/// A flag in a query: `true` and `1` are.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(from = "String")]
+pub(super) struct Flag(pub(super) bool);
+
+impl From<String> for Flag {
+    fn from(text: String) -> Self {
+        Self(matches!(text.as_str(), "true" | "1"))
+    }
+}
+
+/// Some of the resources.
+#[derive(Debug, Clone)]
+pub(super) struct Selection {
+    pub(super) kind: Kind,
+    pub(super) namespace: Option<String>,
+    name: Option<String>,
+    labels: Option<LabelSelector>,
+}
+
+impl Selection {
+    pub(super) fn new(kind: Kind, namespace: Option<String>, query: &Query) -> Result<Self, Status> {
+        let mut selection = Self {
+            kind,
+            namespace,
+            name: None,
+            labels: None,
+        };
+        if let Some(text) = query.label_selector.as_deref().filter(|text| !text.is_empty()) {
+            let labels = text
+                .parse()
+                .map_err(|error| Status::bad_request(format!("labelSelector `{text}`: {error}")))?;
+            selection.labels = Some(labels);
+        }
+        for part in query.field_selector.iter().flat_map(|text| text.split(',')) {
+            match part
+                .split_once('=')
+                .map(|(field, value)| (field, value.trim_start_matches('=')))
+            {
+                _ if part.is_empty() => {}
+                Some(("metadata.name", value)) => selection.name = Some(value.to_owned()),
+                Some(("metadata.namespace", value)) => selection.namespace = Some(value.to_owned()),
+                _ => {
+                    return Err(Status::bad_request(format!(
+                        "fieldSelector `{part}`: it is metadata.name=NAME or metadata.namespace=NAMESPACE"
+                    )));
+                }
+            }
+        }
+        Ok(selection)
+    }
+
+    pub(super) fn has(&self, resource: &Resource) -> bool {
+        let NamespacedName { namespace, name } = resource.key();
+        resource.kind() == self.kind
+            && self.namespace.as_ref().is_none_or(|wanted| *wanted == namespace)
+            && self.name.as_ref().is_none_or(|wanted| *wanted == name)
+            && self
+                .labels
+                .as_ref()
+                .is_none_or(|labels| labels.mismatch(&resource.metadata().labels).is_none())
+    }
+}
