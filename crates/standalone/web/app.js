@@ -34,9 +34,18 @@ let complaint = '';
 function takeToken() {
   const [, found] = /^#token=([^&]+)/.exec(location.hash) ?? [];
   if (!found) return;
-  api.token.set(decodeURIComponent(found));
+  api.token.set(decode(found));
   history.replaceState(null, '', `${location.pathname}#/tasks`);
   forget();
+}
+
+/** What isn't percent-encoded as it should be is taken as it is. */
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function forget() {
@@ -77,13 +86,14 @@ function openTokenForm() {
 
 // ---- The views
 
-function find() {
+/** The tasks are the beginning of everything, also of addresses that lead nowhere. */
+function openView() {
   const [path, query] = location.hash.slice(1).split('?', 2);
   for (const [pattern, open] of ROUTES) {
     const found = pattern.exec(path);
-    if (found) return () => open(found.slice(1).map(decodeURIComponent), new URLSearchParams(query));
+    if (found) return open(found.slice(1).map(decode), new URLSearchParams(query));
   }
-  return openTasks;
+  return openTasks();
 }
 
 let entered = false;
@@ -92,7 +102,7 @@ function render() {
   const first = view === undefined;
   view?.close();
   const known = api.token.get() !== null;
-  view = known ? open() : openTokenForm();
+  view = known ? openView() : openTokenForm();
   fill(main, view.node);
   document.title = `${view.title} – Propeller`;
   nav.hidden = !known;
@@ -102,16 +112,6 @@ function render() {
   if (!first || !known) main.querySelector(known ? 'h1' : '#token').focus({ preventScroll: true });
   if (known && !entered) showVersion();
   entered = known;
-}
-
-/** An address that can't be read isn't worth an error: the tasks are the beginning of everything. */
-function open() {
-  try {
-    return find()();
-  } catch (error) {
-    if (!(error instanceof URIError)) throw error;
-    return openTasks();
-  }
 }
 
 function markNav() {

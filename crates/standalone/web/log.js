@@ -3,7 +3,7 @@
 import * as api from './api.js';
 import { count } from './format.js';
 import { h } from './dom.js';
-import { Backoff } from './store.js';
+import { Backoff, LINGER } from './store.js';
 
 // More slows the browser down, and the command line has it all.
 const MOST_LINES = 3000;
@@ -26,11 +26,17 @@ export function openLog({ namespace, name }, ended) {
 
   const say = (text) => (state.textContent = text);
   const reader = new Reader({ namespace, name }, ended, screen, say);
-  const adjust = () => (document.hidden ? reader.stop() : reader.start());
+  let leaving;
+  const adjust = () => {
+    clearTimeout(leaving);
+    if (document.hidden) leaving = setTimeout(() => reader.stop(), LINGER);
+    else reader.start();
+  };
   document.addEventListener('visibilitychange', adjust);
   adjust();
   const close = () => {
     document.removeEventListener('visibilitychange', adjust);
+    clearTimeout(leaving);
     reader.stop();
     screen.close();
   };
@@ -73,7 +79,7 @@ class Reader {
       } catch (error) {
         if (signal.aborted || error.code === 401) return;
         this.#complete = error.code === 404 && this.#ended();
-        this.#say(error.code === 404 ? 'No log is kept of this task.' : 'The log can’t be read now; trying again…');
+        this.#say(this.#complete ? 'No log is kept of this task.' : error.code === 404 ? 'There is no log yet.' : 'The log can’t be read now; trying again…');
       }
       if (!this.#complete) await backoff.wait(signal);
     }

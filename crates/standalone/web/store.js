@@ -9,7 +9,8 @@
 
 import * as api from './api.js';
 
-const LINGER = 3000;
+/** How long connections are kept that nobody looks at. */
+export const LINGER = 3000;
 const FIRST_PAUSE = 300;
 const LONGEST_PAUSE = 8000;
 const BURST = 80;

@@ -1,7 +1,7 @@
 // The page of one task.
 
 import * as api from './api.js';
-import { action, announce, confirm, facts, h, heading, part, problem } from './dom.js';
+import { action, announce, confirm, facts, fill, h, heading, part, problem } from './dom.js';
 import { bytes, duration, pretty, when } from './format.js';
 import { openLog } from './log.js';
 import { tasks } from './store.js';
@@ -30,6 +30,7 @@ export function openTask([namespace, name]) {
   ];
   const logPlace = h('div');
   let log;
+  let logOf;
 
   const update = () => {
     const task = tasks.items.get(key);
@@ -37,10 +38,13 @@ export function openTask([namespace, name]) {
     state.task = task ?? state.task;
     state.gone = !task && tasks.state === 'live';
     for (const { update } of [...above, ...below]) update(state);
-    if (state.task && !log) {
+    // Another task under the same name has another log.
+    if (state.task && logOf !== state.task.metadata.uid) {
+      log?.close();
+      logOf = state.task.metadata.uid;
       // Asked when the log ends, which may be before this page is told of the task's end.
       log = openLog({ namespace, name }, () => state.gone || hasEnded(tasks.items.get(key) ?? state.task));
-      logPlace.append(log.node);
+      fill(logPlace, log.node);
     }
   };
 

@@ -99,6 +99,22 @@ fn only_the_proplet_that_the_status_names_is_heard() {
 }
 
 #[test]
+fn only_lines_of_what_was_dispatched_are_kept() {
+    let (mut world, start) = World::dispatched();
+    world.log("edge-1", start.attempt.clone(), "one");
+    world.log("edge-2", start.attempt.clone(), "of another proplet");
+    world.log("edge-1", attempt("a", 2), "of another attempt");
+    world.log("edge-1", attempt("z", 1), "of another task");
+    world.report("edge-1", report(start.attempt.clone(), finished()));
+    world.log("edge-1", start.attempt.clone(), "two");
+    assert_eq!(world.store.lines, ["one", "two"]);
+    world.delete("a");
+    assert_eq!(world.store.forgotten, std::slice::from_ref(&start.attempt.task.uid));
+    world.log("edge-1", start.attempt, "too late");
+    assert_eq!(world.store.lines.len(), 2);
+}
+
+#[test]
 fn a_report_for_another_control_plane_is_left_alone() {
     let (mut world, start) = World::dispatched();
     let mut foreign = report(start.attempt, finished());

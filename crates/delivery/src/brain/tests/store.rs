@@ -26,6 +26,10 @@ pub(super) struct Store {
     /// Proplet statuses written.
     pub(super) proplet_writes: usize,
     pub(super) notices: Vec<Notice>,
+    /// Lines of tasks that were to be kept.
+    pub(super) lines: Vec<String>,
+    /// Tasks whose lines were to be forgotten.
+    pub(super) forgotten: Vec<String>,
     /// The caches are told nothing while this is set.
     pub(super) is_silent: bool,
     /// The caches are told of a write before whoever asked for it.

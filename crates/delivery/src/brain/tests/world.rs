@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use propeller_api::{NamespacedName, Phase, Proplet, PropletStatus, Task, TaskStatus, Work, condition};
-use propeller_protocol::{Ack, Alive, Held, Report, Start, Stop};
+use propeller_protocol::{Ack, Alive, AttemptRef, Held, Logs, Report, Start, Stop, Stream};
 
 use super::{fixtures, store::Store};
 use crate::{
@@ -120,6 +120,8 @@ impl World {
                 Output::Send(message) => self.outgoing.push_back(message),
                 Output::Resolve { uid, image, work } => self.resolutions.push_back((uid, image, work)),
                 Output::Tell(notice) => self.store.notices.push(notice),
+                Output::Keep(logs) => self.store.lines.extend(logs.lines),
+                Output::Forget(uid) => self.store.forgotten.push(uid),
                 Output::Do(job) => {
                     let rounds = u32::try_from(1 + self.jobs.len() / WRITES).unwrap();
                     self.jobs.push_back((self.elapsed + self.store.slowness * rounds, job));
@@ -292,6 +294,18 @@ impl World {
         let proplet = fixtures::proplet_id(name);
         self.send(Event::Bus(Bus::Report { proplet, report }));
         self.settle();
+    }
+
+    /// The proplet says that its attempt wrote a line.
+    pub(super) fn log(&mut self, name: &str, attempt: AttemptRef, line: &str) {
+        let logs = Logs {
+            sender: fixtures::sender("boot-1", 6),
+            attempt,
+            stream: Stream::Stdout,
+            lines: vec![line.to_owned()],
+        };
+        let (proplet, logs) = (fixtures::proplet_id(name), Box::new(logs));
+        self.send(Event::Bus(Bus::Logs { proplet, logs }));
     }
 
     /// How much is kept of what was heard of tasks and proplets that nobody knows.
