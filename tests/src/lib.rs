@@ -4,6 +4,7 @@
 //!  test ──► Mosquitto, Registry ─────► Service ─┐
 //!       ──► Program (proplet, …) ────► Service ─┼──► Process: a program in the background, its log, its end
 //!       ──► ControlPlane ───── etcd, API server ─┘
+//!       ──► Standalone: a state for `propeller up`
 //!       ──► Proxy: a connection that can be cut
 //!       ──► Spy: sees and says anything over MQTT
 //!       ──► cargo: our programs and the guests, built once
@@ -31,6 +32,7 @@ pub mod registry;
 pub mod scratch;
 mod service;
 pub mod spy;
+mod standalone;
 mod wait;
 pub mod world;
 
@@ -43,5 +45,6 @@ pub use proxy::Proxy;
 pub use registry::Registry;
 pub use service::Service;
 pub use spy::Spy;
+pub use standalone::Standalone;
 pub use wait::{PATIENCE, wait_for};
 pub use world::World;

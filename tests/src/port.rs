@@ -26,7 +26,8 @@ pub(crate) async fn with_free<T>(mut start: impl AsyncFnMut(u16) -> Result<T>) -
     }
 }
 
-fn free() -> Option<u16> {
+/// A port that is free now, and that nobody else in this process gets.
+pub(crate) fn free() -> Option<u16> {
     // Processes that run at the same time begin at different places.
     static NEXT: LazyLock<AtomicU16> =
         LazyLock::new(|| AtomicU16::new((process::id().wrapping_mul(97) % u32::from(COUNT)) as u16));

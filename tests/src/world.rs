@@ -1,4 +1,4 @@
-//! A whole Propeller: broker, registry, a namespace of the API server, an operator that works in it, and proplets.
+//! A whole Propeller: broker, registry, a control plane of either shell, and proplets.
 
 use std::net::SocketAddr;
 
@@ -16,36 +16,87 @@ use propeller_api::{Condition, Phase, TaskStatus, condition, is_true, types};
 use serde_json::{Value, json};
 use tokio::fs;
 
-use crate::{ControlPlane, Mosquitto, PATIENCE, Program, Registry, Service, Spy, cargo, mosquitto, registry, wait_for};
+use crate::{
+    ControlPlane, Mosquitto, PATIENCE, Program, Registry, Service, Spy, Standalone, cargo, mosquitto, registry,
+    wait_for,
+};
 
 /// Everything that a task passes through on its way, for one test.
 #[derive(Debug)]
 pub struct World {
-    /// The broker between operator and proplets.
+    /// The broker between control plane and proplets.
     pub broker: Mosquitto,
     /// Where components are pushed to.
     pub registry: Registry,
-    /// The API server, shared with other tests.
-    pub cluster: &'static ControlPlane,
+    /// Where resources are.
+    pub shell: Shell,
     /// The test's own part of it.
     pub namespace: String,
 }
 
+/// Where resources are, and what decides about them.
+#[derive(Debug)]
+pub enum Shell {
+    /// The operator, with an API server that is shared with other tests.
+    Kubernetes(&'static ControlPlane),
+    /// `propeller up`.
+    Standalone(Standalone),
+}
+
 impl World {
-    /// Broker, registry and namespace; the operator and proplets are started by the test.
+    /// Broker, registry and namespace of an API server; the operator and proplets are started by the test.
     ///
     /// # Errors
     /// When a server doesn't start.
-    pub async fn new() -> Result<Self> {
+    pub async fn kubernetes() -> Result<Self> {
         let cluster = ControlPlane::shared().await?;
         let namespace = cluster.namespace().await?;
         cluster.operator().await?.may_lead_in(cluster, &namespace).await?;
+        Self::of(Shell::Kubernetes(cluster), namespace).await
+    }
+
+    /// Broker, registry and a place for the state; `propeller up` and proplets are started by the test.
+    ///
+    /// # Errors
+    /// When a server doesn't start.
+    pub async fn standalone() -> Result<Self> {
+        Self::of(Shell::Standalone(Standalone::new()?), "lab".to_owned()).await
+    }
+
+    async fn of(shell: Shell, namespace: String) -> Result<Self> {
         Ok(Self {
             broker: Mosquitto::start(mosquitto::Access::Anyone).await?,
             registry: Registry::start(registry::Access::Anyone).await?,
-            cluster,
+            shell,
             namespace,
         })
+    }
+
+    /// The API server.
+    ///
+    /// # Errors
+    /// When the world has none.
+    pub fn cluster(&self) -> Result<&'static ControlPlane> {
+        match &self.shell {
+            Shell::Kubernetes(cluster) => Ok(cluster),
+            Shell::Standalone(_) => bail!("this world has no API server"),
+        }
+    }
+
+    /// Starts what decides, of whichever shell, and waits until it does.
+    ///
+    /// # Errors
+    /// When it doesn't.
+    pub async fn start_control(&self) -> Result<Service> {
+        match &self.shell {
+            Shell::Kubernetes(_) => self.start_operator().await,
+            Shell::Standalone(up) => {
+                let up = up.program().await?.args(["--no-proplet", "--registry", "elsewhere"]);
+                up.args(["--mqtt", &format!("mqtt://{}", self.broker.addr())])
+                    .start(OPERATOR_READY)
+                    .await
+            }
+        }
     }
 
     /// An operator about to be started, which works in the world's namespace only, with the rights that operator/rbac.yaml gives.
@@ -64,7 +115,7 @@ impl World {
         let operator = Program::new("propeller-operator").await?;
         let cache = operator.folder().join("cache");
         Ok(operator
-            .env("KUBECONFIG", self.cluster.operator().await?.kubeconfig())
+            .env("KUBECONFIG", self.cluster()?.operator().await?.kubeconfig())
             .args(["--mqtt-broker", &format!("mqtt://{broker}")])
             .args(["--watch-namespace", &self.namespace, "--lease-namespace", namespace])
             .args(["--lease-seconds", "3", "--listen", "127.0.0.1:0"])
@@ -263,9 +314,12 @@ impl World {
     /// A client with all rights.
     ///
     /// # Errors
-    /// When the kubeconfig can't be used.
+    /// When the kubeconfig or the token can't be used.
     pub async fn client(&self) -> Result<kube::Client> {
-        self.cluster.client().await
+        match &self.shell {
+            Shell::Kubernetes(cluster) => cluster.client().await,
+            Shell::Standalone(up) => up.client(),
+        }
     }
 
     /// A witness of all that is said over the broker.

@@ -271,7 +271,13 @@ world root {
         let half = json!({
             "interface": "geometry:flat/plane@1.0.0",
             "name": "half",
-            "params": [{"name": "point", "type": "point"}],
+            "params": [{"name": "point", "type": "point", "schema": {
+                "title": "record",
+                "type": "object",
+                "properties": {"x": {"title": "f64", "anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}},
+                "required": ["x"],
+                "additionalProperties": false,
+            }}],
             "result": "f64",
             "async": false,
         });

@@ -1,7 +1,7 @@
 // The inspector: what a component in a registry offers, and forms to run it.
 
 import * as api from './api.js';
-import { announce, facts, fill, h, heading, problem } from './dom.js';
+import { WORD, announce, facts, fill, h, heading, problem, verbatim } from './dom.js';
 import { bytes, count, pretty } from './format.js';
 import { fields, mark, parameters } from './form.js';
 import { proplets } from './store.js';
@@ -20,7 +20,8 @@ export function openComponents(_names, query) {
 }
 
 function search(image) {
-  const input = h('input', { id: 'image', type: 'text', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', value: image, placeholder: 'localhost:5000/examples/addition:1.0.0', 'aria-describedby': 'image-hint' });
+  const example = { placeholder: 'localhost:5000/examples/addition:1.0.0', 'aria-describedby': 'image-hint' };
+  const input = h('input', { ...WORD, ...example, id: 'image', value: image });
   const go = (event) => {
     event.preventDefault();
     const hash = `#/components?${new URLSearchParams({ image: input.value.trim() })}`;
@@ -78,10 +79,11 @@ function roles({ program, service, exports }) {
 }
 
 function imported(imports) {
+  const names = imports.map(({ name }) => h('li', {}, h('code', {}, name)));
   return h('section', {}, h('h2', {}, 'Imports'),
-    imports.length === 0
-      ? h('p', {}, 'Nothing: it needs nothing from its host.')
-      : h('details', {}, h('summary', {}, count(imports.length, 'import')), h('ul', { class: 'plain' }, imports.map(({ name }) => h('li', {}, h('code', {}, name))))));
+    names.length === 0
+      ? h('p', {}, 'None: it needs nothing from its host.')
+      : h('details', {}, h('summary', {}, count(names.length, 'import')), h('ul', { class: 'plain' }, names)));
 }
 
 /** Interfaces of WASI are the host's to call, and what a toolchain added is nobody's. */
@@ -99,7 +101,7 @@ function exported(component, image, fleet) {
 }
 
 function definitions(types) {
-  return h('details', {}, h('summary', {}, count(types.length, 'type')), h('pre', { tabindex: '0', 'aria-label': 'Types' }, types.join('\n')));
+  return h('details', {}, h('summary', {}, count(types.length, 'type')), verbatim('Types', 'types', types.join('\n')));
 }
 
 function signature({ name, params, result, async }) {
@@ -178,7 +180,7 @@ function rest({ call, command, service, ...bounds } = {}, spec) {
 }
 
 function preview(task) {
-  const text = h('pre', { tabindex: '0', 'aria-label': 'The task as JSON', 'data-test': 'preview' });
+  const text = verbatim('The task as JSON', 'preview');
   const details = h('details', {}, h('summary', {}, 'The task, as JSON'), text);
   const update = () => {
     if (!details.open) return;
@@ -193,11 +195,12 @@ function preview(task) {
 /** Where it runs: a namespace, and any proplet in it unless one is named. */
 function placement(fleet) {
   const id = `where-${++ids}`;
-  const namespace = h('input', { id: `${id}-namespace`, type: 'text', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', value: 'default', 'data-test': 'namespace', oninput: () => offer() });
+  const namespace = h('input', { ...WORD, id: `${id}-namespace`, value: 'default', 'data-test': 'namespace', oninput: () => offer() });
   const proplet = h('select', { id: `${id}-proplet`, 'data-test': 'proplet' });
   const chosen = () => namespace.value.trim() || 'default';
   const offer = () => {
-    const names = [...proplets.items.values()].map(({ metadata }) => metadata).filter((metadata) => metadata.namespace === chosen()).map(({ name }) => name).sort();
+    const here = [...proplets.items.values()].filter(({ metadata }) => metadata.namespace === chosen());
+    const names = here.map(({ metadata }) => metadata.name).sort();
     const before = proplet.value;
     proplet.replaceChildren(h('option', { value: '' }, 'Any that fits'), ...names.map((name) => h('option', { value: name }, name)));
     proplet.value = names.includes(before) ? before : '';

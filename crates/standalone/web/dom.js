@@ -16,6 +16,9 @@ export function h(tag, props = {}, ...children) {
   return node;
 }
 
+/** What an input is that takes a name, a number or a reference, which no browser should correct. */
+export const WORD = { type: 'text', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off' };
+
 function present(children) {
   return children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false);
 }
@@ -70,6 +73,11 @@ export function badge(tone, sign, text) {
 export function facts(entries, props = { class: 'facts' }) {
   const known = entries.filter(([, value]) => value !== '' && present([value]).length > 0);
   return h('dl', props, known.map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value))));
+}
+
+/** Text as it is. Long lines scroll in their own box, which the keyboard has to reach for that, and which then needs a name. */
+export function verbatim(label, test, text = '') {
+  return h('pre', { tabindex: '0', role: 'group', 'aria-label': label, 'data-test': test, 'data-focus': test }, text);
 }
 
 /** A heading that takes the focus when its page is opened. */

@@ -4,7 +4,7 @@
 // An editor is `{node, read}`. `read(errors)` gives the JSON value; where a control holds none, it adds `{control, message}` to `errors`, and
 // gives undefined. Nothing is marked by reading, so the value may be read for a preview at any time.
 
-import { h } from './dom.js';
+import { WORD, h } from './dom.js';
 import { parse } from './api.js';
 
 let ids = 0;
@@ -114,7 +114,7 @@ function typed(type) {
 
 /** A line of text that `understand` makes a value of, or throws. */
 function line(name, type, initial, understand, props = {}) {
-  const control = h('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off', value: initial, ...props });
+  const control = h('input', { ...WORD, ...props, value: initial });
   return { node: labelled(control, name, type), read: reading(control, understand) };
 }
 

@@ -75,11 +75,14 @@ class Reader {
         await this.#read(signal, backoff);
         // The task may have ended after the last line was read and before anybody looked.
         this.#complete = before || this.#ended();
-        if (this.#complete) this.#say(this.#screen.total() === 0 ? 'Nothing was printed.' : `${count(this.#screen.total(), 'line')}. The log is complete.`);
+        const total = this.#screen.total();
+        if (this.#complete) this.#say(total === 0 ? 'Nothing was printed.' : `${count(total, 'line')}. The log is complete.`);
       } catch (error) {
         if (signal.aborted || error.code === 401) return;
-        this.#complete = error.code === 404 && this.#ended();
-        this.#say(this.#complete ? 'No log is kept of this task.' : error.code === 404 ? 'There is no log yet.' : 'The log can’t be read now; trying again…');
+        const none = error.code === 404;
+        this.#complete = none && this.#ended();
+        if (none) this.#say(this.#complete ? 'No log is kept of this task.' : 'There is no log yet.');
+        else this.#say('The log can’t be read now; trying again…');
       }
       if (!this.#complete) await backoff.wait(signal);
     }
@@ -120,7 +123,8 @@ function screenOf(box, follow) {
   };
   const add = (line) => {
     // The first attempt needs no heading.
-    if (line.attempt !== attempt && (attempt !== undefined || line.attempt > 1)) waiting.push(h('p', { class: 'attempt' }, `Attempt ${line.attempt}`));
+    const another = line.attempt !== (attempt ?? 1);
+    if (another) waiting.push(h('p', { class: 'attempt' }, `Attempt ${line.attempt}`));
     attempt = line.attempt;
     waiting.push(row(line));
     total += 1;
@@ -146,5 +150,6 @@ function row({ time, stream, line, marker }) {
 
 function clock(time) {
   const date = new Date(time);
-  return Number.isNaN(date.getTime()) ? '' : `${date.toLocaleTimeString('en-GB')}.${String(date.getMilliseconds()).padStart(3, '0')}`;
+  if (Number.isNaN(date.getTime())) return '';
+  return `${date.toLocaleTimeString('en-GB')}.${String(date.getMilliseconds()).padStart(3, '0')}`;
 }

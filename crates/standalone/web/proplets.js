@@ -76,8 +76,10 @@ export function openProplet([namespace, name]) {
 function state(proplet) {
   const ready = readiness(proplet);
   const [tone, sign, text] = { True: ['good', '✓', 'Ready'], False: ['bad', '✕', 'Not ready'] }[ready?.status] ?? ['wait', '?', 'Unknown'];
-  const cordoned = proplet.spec?.unschedulable;
-  return h('div', { class: 'badges' }, badge(tone, sign, text), cordoned && badge('off', '–', 'Cordoned'), ready?.reason !== 'Cordoned' && h('span', {}, ready?.reason));
+  return h('div', { class: 'badges' },
+    badge(tone, sign, text),
+    proplet.spec?.unschedulable && badge('off', '–', 'Cordoned'),
+    ready?.reason !== 'Cordoned' && h('span', {}, ready?.reason));
 }
 
 function lead(proplet) {
@@ -101,7 +103,8 @@ function about({ proplet }) {
     facts([
       ['Runs now', `${load(proplet)} tasks`],
       ['Memory', capacity.memory],
-      ['Memory of a task', capacity.taskMemory && `${capacity.taskMemory}${capacity.maxTaskMemory ? `, at most ${capacity.maxTaskMemory}` : ''}`],
+      ['Memory of a task', capacity.taskMemory],
+      ['Most memory of a task', capacity.maxTaskMemory],
       ['Host', host(proplet)],
       ['Processors', cpus && String(cpus)],
       ['Client id', h('code', {}, proplet.spec?.connectionConfig?.clientId)],

@@ -40,7 +40,7 @@ export class Backoff {
   }
 }
 
-export class Store {
+class Store {
   /** By `namespace/name`. */
   items = new Map();
   /** `idle`, `loading`, `live` or `reconnecting`. */

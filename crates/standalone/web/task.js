@@ -1,7 +1,7 @@
 // The page of one task.
 
 import * as api from './api.js';
-import { action, announce, confirm, facts, fill, h, heading, part, problem } from './dom.js';
+import { action, announce, confirm, facts, fill, h, heading, part, problem, verbatim } from './dom.js';
 import { bytes, duration, pretty, when } from './format.js';
 import { openLog } from './log.js';
 import { tasks } from './store.js';
@@ -122,16 +122,14 @@ function outcome({ spec, status }) {
   const finished = status?.conditions?.find(({ type }) => type === 'Finished');
   const { backtrace } = message(finished);
   return [
-    status?.results !== undefined && [h('h2', {}, 'Result'), code(pretty(status.results), 'result')],
-    status?.error !== undefined && [h('h2', {}, 'Error'), code(pretty(status.error), 'error')],
-    backtrace && [h('h2', {}, 'Backtrace'), code(backtrace, 'backtrace')],
-    status?.phase === 'Completed' && status.results === undefined && [h('h2', {}, 'Result'), h('p', {}, spec.command ? 'The program exited with 0.' : 'The function returned nothing.')],
+    status?.results !== undefined && [h('h2', {}, 'Result'), verbatim('Result', 'result', pretty(status.results))],
+    status?.error !== undefined && [h('h2', {}, 'Error'), verbatim('Error', 'error', pretty(status.error))],
+    backtrace && [h('h2', {}, 'Backtrace'), verbatim('Backtrace', 'backtrace', backtrace)],
+    status?.phase === 'Completed' && status.results === undefined && [
+      h('h2', {}, 'Result'),
+      h('p', {}, spec.command ? 'The program exited with 0.' : 'The function returned nothing.'),
+    ],
   ];
-}
-
-/** Long lines scroll in their own box, which the keyboard has to reach for that. */
-function code(text, test) {
-  return h('pre', { tabindex: '0', 'data-test': test, 'data-focus': test }, text);
 }
 
 function about({ metadata, spec, status = {} }) {
@@ -158,7 +156,7 @@ function about({ metadata, spec, status = {} }) {
 
 function work({ call, command, service }) {
   if (call) return h('code', {}, `${call.function}(${argumentsOf(call.args)})`);
-  if (command) return ['the program', command.args?.length > 0 && [' with ', h('code', {}, command.args.map((arg) => JSON.stringify(arg)).join(' '))]];
+  if (command) return ['the program', command.args?.length > 0 && [' with ', h('code', {}, argumentsOf(command.args))]];
   return service && 'a service, over HTTP';
 }
 
@@ -223,5 +221,5 @@ function refusals(list) {
 }
 
 function source(task) {
-  return [h('summary', { 'data-focus': 'source' }, 'The whole resource, as JSON'), code(pretty(task), 'source')];
+  return [h('summary', { 'data-focus': 'source' }, 'The whole resource, as JSON'), verbatim('The whole resource', 'source', pretty(task))];
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::Value;
 use wasm_wave::{
     value::{Type, Value as WaveValue},
@@ -29,13 +29,23 @@ pub struct Function {
 }
 
 /// A parameter of a [`Function`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Param {
     /// Its name in kebab-case, by which arguments can be given.
     pub name: String,
     /// What it takes.
-    #[serde(rename = "type")]
     pub ty: WitType,
+}
+
+/// With the type as WIT text, and as a schema of its JSON.
+impl Serialize for Param {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut param = serializer.serialize_struct("Param", 3)?;
+        param.serialize_field("name", &self.name)?;
+        param.serialize_field("type", &self.ty)?;
+        param.serialize_field("schema", &self.ty.schema())?;
+        param.end()
+    }
 }
 
 impl Function {

@@ -30,6 +30,7 @@ mod function;
 mod function_ref;
 pub mod json;
 mod outline;
+mod schema;
 mod text;
 pub mod wave;
 mod wit_type;

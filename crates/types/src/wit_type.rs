@@ -5,6 +5,7 @@ mod write;
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
 use wasm_wave::value::Type;
 use wasmparser::{
     PrimitiveValType,
@@ -14,6 +15,8 @@ use wasmparser::{
     },
     types::Types,
 };
+
+use crate::schema;
 
 /// The largest type that a call can carry: about the length in bytes of its WIT text with every name in it written out.
 ///
@@ -32,6 +35,11 @@ impl WitType {
     /// The type that values are checked against, or what keeps them out, such as `a resource handle`.
     pub fn value_type(&self) -> Result<&Type, &'static str> {
         self.value.as_ref().map_err(|why| *why)
+    }
+
+    /// What the JSON of its values is like, as [JSON Schema](https://json-schema.org/draft/2020-12/schema); false for what has no form in JSON.
+    pub fn schema(&self) -> Json {
+        self.value.as_ref().map_or(Json::Bool(false), schema::schema)
     }
 
     /// What it takes of memory, in bytes; the tree of values is shared between all uses of the type.

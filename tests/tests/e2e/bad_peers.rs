@@ -102,7 +102,7 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Result<Self> {
-        let world = World::new().await?;
+        let world = World::kubernetes().await?;
         let base = Base::new("default", "main")?;
         let id = PROPLET.parse()?;
         let operator = world.start_operator().await?;

@@ -29,6 +29,7 @@ fn test_of(guest: Guest) -> &'static str {
         Guest::Greedy => name(host::greedy_imports_are_named_before_anything_runs),
         Guest::Hoard => name(host::hoard_is_out_of_memory_and_disturbs_nobody),
         Guest::Hog => name(grants::memory::hog_is_out_of_memory_and_the_host_is_not),
+        Guest::HttpBothWorlds => name(serve::http_both_worlds_serves_as_0_3),
         Guest::HttpFail => name(serve::http_fail_ends_one_request_and_no_other),
         Guest::HttpHello => name(serve::http_hello_is_served_by_a_fresh_instance_each_time),
         Guest::HttpHello03 => name(serve::http_hello_03_is_served),

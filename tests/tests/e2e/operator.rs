@@ -16,6 +16,16 @@ use tokio::{
     net::TcpStream,
 };
 
+on_both_shells!(
+    typed_results_land_in_the_status,
+    what_cannot_work_never_reaches_a_proplet,
+    a_task_waits_for_the_proplet_that_fits,
+    an_operator_that_restarts_loses_nothing,
+    a_deleted_task_is_stopped,
+    the_deadline_and_the_memory_bound_hold,
+    a_component_knows_which_task_it_runs_for,
+);
+
 pub(crate) fn call(image: &str, function: &str, args: Value) -> Value {
     json!({"image": image, "call": {"function": function, "args": args}})
 }
@@ -32,10 +42,8 @@ fn starts(spy: &Spy) -> Vec<Message> {
         .collect()
 }
 
-#[tokio::test]
-async fn typed_results_land_in_the_status() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn typed_results_land_in_the_status(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({"site": "lab"})).await?;
 
     world
@@ -68,7 +76,7 @@ async fn typed_results_land_in_the_status() -> Result<()> {
 
 #[tokio::test]
 async fn a_task_tells_what_became_of_it() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let _operator = world.start_operator().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let image = world.push("addition").await?;
@@ -98,7 +106,7 @@ async fn a_task_tells_what_became_of_it() -> Result<()> {
 
     let kubectl = async |args: &[&str]| {
         world
-            .cluster
+            .cluster()?
             .kubectl(&[&["--namespace", &world.namespace], args].concat())
             .await
     };
@@ -143,11 +151,9 @@ async fn a_task_tells_what_became_of_it() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn what_cannot_work_never_reaches_a_proplet() -> Result<()> {
-    let world = World::new().await?;
+async fn what_cannot_work_never_reaches_a_proplet(world: World) -> Result<()> {
     let closed = Registry::start(registry::Access::Login).await?;
-    let _operator = world.start_operator().await?;
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({"site": "lab"})).await?;
     let spy = world.spy().await?;
 
@@ -274,10 +280,8 @@ async fn what_cannot_work_never_reaches_a_proplet() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_task_waits_for_the_proplet_that_fits() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn a_task_waits_for_the_proplet_that_fits(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let image = world.push("addition").await?;
     let task = |site: &str| {
         with(
@@ -311,10 +315,8 @@ async fn a_task_waits_for_the_proplet_that_fits() -> Result<()> {
 }
 
 /// The operator is killed while the task runs, so the outcome arrives at a broker without a control plane.
-#[tokio::test]
-async fn an_operator_that_restarts_loses_nothing() -> Result<()> {
-    let world = World::new().await?;
-    let mut operator = world.start_operator().await?;
+async fn an_operator_that_restarts_loses_nothing(world: World) -> Result<()> {
+    let mut control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let spy = world.spy().await?;
     let image = world.push("sleep").await?;
@@ -324,10 +326,10 @@ async fn an_operator_that_restarts_loses_nothing() -> Result<()> {
     })
     .await?;
 
-    operator.kill()?;
+    control.kill()?;
     let finished = |message: &Message| matches!(stage(message), Some(Stage::Finished { .. }));
     spy.wait_for_message("the outcome", finished).await?;
-    operator.start_again().await?;
+    control.start_again().await?;
     let status = world.finished("sleep").await?;
     assert_eq!((status.phase, status.attempt), (Phase::Completed, 1));
     spy.wait_for_message("the acknowledgement", |message| message.topic.contains("/manager/ack/"))
@@ -335,10 +337,8 @@ async fn an_operator_that_restarts_loses_nothing() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_deleted_task_is_stopped() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn a_deleted_task_is_stopped(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let mut proplet = world.start_proplet("edge-1", json!({})).await?;
     world
         .create_task("spin", call(&world.push("spin").await?, "spin", json!([])))
@@ -355,10 +355,8 @@ async fn a_deleted_task_is_stopped() -> Result<()> {
         .await
 }
 
-#[tokio::test]
-async fn the_deadline_and_the_memory_bound_hold() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn the_deadline_and_the_memory_bound_hold(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let spin = call(&world.push("spin").await?, "spin", json!([]));
     world
@@ -377,10 +375,8 @@ async fn the_deadline_and_the_memory_bound_hold() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_component_knows_which_task_it_runs_for() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn a_component_knows_which_task_it_runs_for(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let image = world.push("task-context").await?;
     world.create_task("who", call(&image, "identify", json!([]))).await?;
@@ -394,7 +390,7 @@ async fn a_component_knows_which_task_it_runs_for() -> Result<()> {
 
 #[tokio::test]
 async fn proplets_show_what_they_are_and_whether_they_are_there() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let operator = world
         .operator()
         .await?
@@ -439,7 +435,7 @@ async fn wait_for_ready(world: &World, name: &str, reason: &str) -> Result<()> {
 
 #[tokio::test]
 async fn what_cannot_be_decoded_is_counted_and_changes_nothing() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let mut operator = world.start_operator().await?;
     let proplet = world.start_proplet("edge-1", json!({})).await?;
     let spy = world.spy().await?;
@@ -494,7 +490,7 @@ async fn what_cannot_be_decoded_is_counted_and_changes_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn a_second_operator_takes_over() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let mut first = world.start_operator().await?;
     let second = world.operator().await?;
     let mut second = second.start("standing by").await?;
@@ -522,7 +518,7 @@ async fn a_second_operator_takes_over() -> Result<()> {
 /// Mosquitto doesn't say that a session was taken over; the lease does.
 #[tokio::test]
 async fn a_leader_that_overslept_goes() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let mut first = world.start_operator().await?;
     let mut second = world.operator().await?.start("standing by").await?;
     first.process()?.signal(Signal::STOP)?;
@@ -541,7 +537,7 @@ async fn a_leader_that_overslept_goes() -> Result<()> {
 /// In its own namespace, and with all that it may be asked to do.
 #[tokio::test]
 async fn the_operator_needs_its_role_and_no_more() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let operator = world.operator_by(world.broker.addr(), "propeller-system").await?;
     let operator = operator.args(["--auto-register", "--auto-register-namespace", &world.namespace]);
     let operator = operator.start(OPERATOR_READY).await?;
@@ -558,7 +554,7 @@ async fn the_operator_needs_its_role_and_no_more() -> Result<()> {
     world.wait_until_gone("short-lived").await?;
     let events = wait_for("Events", PATIENCE, async || {
         let events = world
-            .cluster
+            .cluster()?
             .kubectl(&["get", "events", "--namespace", &world.namespace])
             .await?;
         ensure!(
@@ -574,7 +570,7 @@ async fn the_operator_needs_its_role_and_no_more() -> Result<()> {
 
 #[tokio::test]
 async fn a_broken_object_disturbs_nobody() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let _operator = world.start_operator().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let image = world.push("addition").await?;

@@ -1,5 +1,5 @@
-//! What a Task and a Proplet may say: one table, held against the schemas and CEL rules of a real API server and against
-//! `propeller_api`'s own validation, which shells without an API server use.
+//! What a Task and a Proplet may say: one table, held against the schemas and CEL rules of a real API server, against the API of
+//! `propeller up`, and against `propeller_api`'s own validation, which that uses.
 
 use anyhow::{Context, Result, ensure};
 use kube::{
@@ -8,7 +8,7 @@ use kube::{
     core::ApiResource,
 };
 use propeller_api::{Proplet, Task};
-use propeller_tests::ControlPlane;
+use propeller_tests::{ControlPlane, Standalone, world::OPERATOR_READY};
 use serde_json::{Value, json};
 
 /// A change of a valid spec, by JSON pointer, and what the refusal must mention; nothing when it is fine. `null` removes the field.
@@ -541,6 +541,9 @@ async fn a_task_is_edited_until_it_is_dispatched() -> Result<()> {
 async fn check(valid: Value, cases: Vec<Case>, ours: impl Fn(Value) -> Result<()>) -> Result<()> {
     let cluster = ControlPlane::shared().await?;
     let (client, namespace) = (cluster.client().await?, cluster.namespace().await?);
+    let up = Standalone::new()?;
+    let _running = up.whole().await?.arg("--no-proplet").start(OPERATOR_READY).await?;
+    let standalone = up.client()?;
     for Case(pointer, value, expected) in cases {
         let object = with(valid.clone(), pointer, value)?;
         let what = || format!("{pointer} in {object}");
@@ -551,8 +554,10 @@ async fn check(valid: Value, cases: Vec<Case>, ours: impl Fn(Value) -> Result<()
             "propeller_api: {ours:?} for {}",
             what()
         );
-        judge(create(&client, &namespace, &object).await, expected)
-            .with_context(|| format!("API server: {}", what()))?;
+        for (shell, client) in [("API server", &client), ("propeller up", &standalone)] {
+            judge(create(client, &namespace, &object).await, expected)
+                .with_context(|| format!("{shell}: {}", what()))?;
+        }
     }
     Ok(())
 }

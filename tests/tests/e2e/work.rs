@@ -10,6 +10,15 @@ use tokio::net::TcpStream;
 
 use crate::operator::get;
 
+on_both_shells!(
+    a_program_reaches_what_it_was_granted,
+    a_program_that_exits_with_a_failure_fails,
+    a_call_has_its_environment,
+    what_a_policy_refuses_waits_for_a_proplet_that_allows_it,
+    what_does_not_fit_the_component_says_what_to_write_instead,
+    a_service_moves_when_its_proplet_ends,
+);
+
 /// A proplet that lets tasks into its folder `data`, and into nothing else.
 async fn start_proplet(world: &World, id: &str) -> Result<Service> {
     world.create_proplet(id, json!({})).await?;
@@ -30,10 +39,8 @@ fn message<'a>(status: &'a TaskStatus, type_: &str) -> Result<&'a str> {
     Ok(&said.message)
 }
 
-#[tokio::test]
-async fn a_program_reaches_what_it_was_granted() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn a_program_reaches_what_it_was_granted(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let proplet = start_proplet(&world, "edge-1").await?;
     let data = proplet.folder().join("data");
     fs::create_dir(data.join("in"))?;
@@ -69,10 +76,8 @@ async fn a_program_reaches_what_it_was_granted() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_program_that_exits_with_a_failure_fails() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn a_program_that_exits_with_a_failure_fails(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let image = world.push("exit-code").await?;
     world.create_task("three", command(&image, &["3"], json!({}))).await?;
@@ -90,10 +95,8 @@ async fn a_program_that_exits_with_a_failure_fails() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_call_has_its_environment() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn a_call_has_its_environment(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let task = json!({
         "image": world.push("env").await?,
@@ -109,10 +112,8 @@ async fn a_call_has_its_environment() -> Result<()> {
 }
 
 /// One proplet refuses, and another that allows it comes later.
-#[tokio::test]
-async fn what_a_policy_refuses_waits_for_a_proplet_that_allows_it() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn what_a_policy_refuses_waits_for_a_proplet_that_allows_it(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let _strict = world.start_proplet("strict", json!({})).await?;
     let folder = tempfile::tempdir()?;
     let grants = json!({"directories": [{"hostPath": folder.path(), "guestPath": "/in"}]});
@@ -142,10 +143,8 @@ async fn what_a_policy_refuses_waits_for_a_proplet_that_allows_it() -> Result<()
     Ok(())
 }
 
-#[tokio::test]
-async fn what_does_not_fit_the_component_says_what_to_write_instead() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn what_does_not_fit_the_component_says_what_to_write_instead(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let (addition, program) = (world.push("addition").await?, world.push("exit-code").await?);
     let cases = [
         (
@@ -193,7 +192,7 @@ async fn listening(world: &World, name: &str) -> Result<(TaskStatus, String)> {
 
 #[tokio::test]
 async fn a_service_serves_until_its_task_is_deleted() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let _operator = world.start_operator().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let image = world.push("http-hello").await?;
@@ -206,7 +205,7 @@ async fn a_service_serves_until_its_task_is_deleted() -> Result<()> {
 
     let kubectl = async |args: &[&str]| {
         let args = [&["--namespace", &world.namespace], args].concat();
-        world.cluster.kubectl(&args).await
+        world.cluster()?.kubectl(&args).await
     };
     kubectl(&["wait", "--for=condition=Ready", "--timeout=10s", "task/hello"]).await?;
     let table = kubectl(&["get", "tasks", "--output", "wide"]).await?;
@@ -220,10 +219,8 @@ async fn a_service_serves_until_its_task_is_deleted() -> Result<()> {
     .await
 }
 
-#[tokio::test]
-async fn a_service_moves_when_its_proplet_ends() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn a_service_moves_when_its_proplet_ends(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     world.create_proplet("first", json!({})).await?;
     let first = world.proplet("first").await?.args(["--drain-seconds", "1"]);
     let mut first = first.start(PROPLET_READY).await?;

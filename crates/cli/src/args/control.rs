@@ -206,6 +206,33 @@ pub struct Rerun {
     pub server: ServerArgs,
 }
 
+/// `propeller logs`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What a task wrote to its standard output goes to standard output, and what it wrote to standard error to standard error. The control plane keeps the \
+newest lines of each task until the Task is deleted. With `--output json` each line is an object with time, attempt, stream and line.
+
+Examples:
+  propeller logs addition
+  propeller logs task/web -f --tail 20 --timestamps")]
+pub struct Logs {
+    /// Name of the Task, or task/NAME
+    #[arg(value_name = "TASK", add = ArgValueCompleter::new(names::tasks))]
+    pub task: String,
+    /// Go on with each line as it comes, until the task has ended
+    #[arg(long, short)]
+    pub follow: bool,
+    /// No more than so many of the lines that are there
+    #[arg(long, value_name = "LINES")]
+    pub tail: Option<usize>,
+    /// Show when each line came
+    #[arg(long)]
+    pub timestamps: bool,
+    /// Where it is.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// Where `propeller run` runs, if not here.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "On a proplet")]

@@ -12,7 +12,7 @@ use clap_complete::Shell;
 use propeller_api::Memory;
 use propeller_types::FunctionRef;
 
-pub use control::{Apply, Cordon, Delete, Describe, Drain, Get, RemoteArgs, Rerun, ServerArgs, Wait, Wanted};
+pub use control::{Apply, Cordon, Delete, Describe, Drain, Get, Logs, RemoteArgs, Rerun, ServerArgs, Wait, Wanted};
 pub use template::{Build, Language, New};
 pub use up::{ComponentArgs, MqttArgs, PropletArgs, Up};
 pub use values::{KeyValue, Timeout};
@@ -88,6 +88,8 @@ pub enum Command {
     Get(Get),
     /// Tell all that is known of a task or proplet
     Describe(Describe),
+    /// Show what a task wrote
+    Logs(Logs),
     /// Wait until something holds of a task or proplet
     Wait(Wait),
     /// Delete tasks or proplets
@@ -340,6 +342,15 @@ mod tests {
         check("uncordon a", None);
         check("drain a --evict --timeout 1h", None);
         check("rerun a --name b", None);
+        check("logs a -f --tail 3 --timestamps -n lab", None);
+        check(
+            "up --no-proplet --listen 127.0.0.1:0 --mqtt mqtt://a --registry b:5000 --state-dir c --repair",
+            None,
+        );
+        check(
+            "up --mqtt-listen 0.0.0.0:1883 --registry-listen 0.0.0.0:5000 --proplet-config a.toml",
+            None,
+        );
 
         check("", Some("Usage:"));
         check("walk a.wasm", Some("unrecognized subcommand"));
@@ -373,6 +384,12 @@ mod tests {
         check("delete task a -f a.yaml", Some("cannot be used with"));
         check("delete tasks --all -l a=b", Some("cannot be used with"));
         check("run a.wasm -v --quiet", Some("cannot be used with"));
+        check(
+            "up --mqtt mqtt://a --mqtt-listen 127.0.0.1:0",
+            Some("cannot be used with"),
+        );
+        check("up --mqtt-username a", Some("--mqtt <URL>"));
+        check("up --no-proplet --proplet-config a", Some("cannot be used with"));
         check("push a.wasm", Some("<REFERENCE>"));
         check("push a.wasm localhost:5000/a:1 --annotation a", Some("KEY=VALUE"));
     }

@@ -1,7 +1,7 @@
 //! The verbs that speak to a control plane: a standalone one, or Kubernetes'.
 //!
 //! ```text
-//!  flags, environment, `propeller up`'s file ──► place ──► server: get, list, create, replace, delete ──► apply, get, describe, delete, …
+//!  flags, environment, `propeller up`'s file ──► place ──► server: get, list, create, replace, delete ──► apply, get, describe, logs, delete, …
 //!                                                          watch: what is there, then each change ──────► wait, drain, get --watch
 //! ```
 //!
@@ -17,6 +17,7 @@ mod describe;
 mod error;
 mod get;
 mod kind;
+mod logs;
 mod manifest;
 mod merge;
 pub mod names;
@@ -47,6 +48,7 @@ pub async fn perform(command: &Command, environment: &Environment, output: &Outp
         Command::Apply(args) => apply::apply(args, &server(&args.server).await?, output).await?,
         Command::Get(args) => get::get(args, &server(&args.server).await?, output).await?,
         Command::Describe(args) => describe::describe(args, &server(&args.server).await?, output).await?,
+        Command::Logs(args) => logs::logs(args, &server(&args.server).await?, output).await?,
         Command::Wait(args) => wait::wait(args, &server(&args.server).await?, output).await?,
         Command::Delete(args) => delete::delete(args, &server(&args.server).await?, output).await?,
         Command::Cordon(args) => cordon::cordon(args, true, &server(&args.server).await?, output).await?,

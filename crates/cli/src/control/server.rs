@@ -2,9 +2,12 @@
 //!
 //! Objects are kept as the JSON that came, so that `--output json` is the API's, whichever version answers.
 
+use std::io;
+
+use futures::AsyncBufRead;
 use kube::{
     Client,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, Preconditions},
     core::{Request, request},
 };
 use propeller_api::{GROUP, VERSION};
@@ -164,6 +167,33 @@ impl Server {
             Err(error) if error.code() == Some(404) || (uid.is_some() && error.code() == Some(409)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// What a task wrote, one JSON document a line; with `follow`, as it is written, until the task has ended.
+    pub async fn lines(
+        &self,
+        name: &str,
+        follow: bool,
+        tail: Option<usize>,
+    ) -> Result<impl AsyncBufRead + use<>, ControlError> {
+        let doing = || format!("read the lines of task/{name}");
+        let params = LogParams {
+            follow,
+            tail_lines: tail.map(|lines| i64::try_from(lines).unwrap_or(i64::MAX)),
+            ..LogParams::default()
+        };
+        let request = path(Kind::Task, Some(&self.namespace)).logs(name, &params);
+        let request = request.map_err(|error| self.error(doing(), kube::Error::BuildRequest(error)))?;
+        let lines = self.client.request_stream(request).await;
+        lines.map_err(|error| match self.error(doing(), error) {
+            error if error.code() == Some(404) => self.missing(Kind::Task, name),
+            error => error,
+        })
+    }
+
+    /// What is said of an answer that broke off.
+    pub fn broken(&self, doing: String, source: io::Error) -> ControlError {
+        self.error(doing, kube::Error::ReadEvents(source))
     }
 
     /// Where objects that a query is about are.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -15,7 +15,10 @@ use propeller_control::logs::Reader;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use super::{Api, Status, select::Flag};
+use super::{
+    Api, Status,
+    select::{Extract, Flag},
+};
 use crate::store::{Kind, Resource};
 
 /// Lines of a task that has ended may still be on their way: proplets tell them in batches, and results don't wait for them.
@@ -41,7 +44,7 @@ struct Following {
 pub(super) async fn log(
     State(api): State<Api>,
     Path((namespace, name)): Path<(String, String)>,
-    Query(options): Query<Options>,
+    Extract(options): Extract<Options>,
 ) -> Result<Response, Status> {
     let key = NamespacedName { namespace, name };
     let task = api

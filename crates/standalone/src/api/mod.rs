@@ -20,7 +20,7 @@ use std::{future::Future, io, pin::Pin, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{Path, Query as Extract, Request, State},
+    extract::{Path, Request, State},
     http::{StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -35,7 +35,7 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::select::{Query, Selection};
+use self::select::{Extract, Query, Selection};
 pub use self::status::Status;
 use crate::store::Store;
 

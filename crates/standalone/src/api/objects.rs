@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::{Body, to_bytes},
-    extract::{Path, Query, Request, State},
+    extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Api, Status};
+use super::{Api, Status, select::Extract};
 use crate::store::{Kind, Operation, Refusal, Resource};
 
 /// The largest body, as of Kubernetes' objects.
@@ -68,7 +68,7 @@ pub(super) async fn get(State(api): State<Api>, path: Named) -> Result<Response,
 pub(super) async fn create(
     State(api): State<Api>,
     Path((namespace, plural)): Path<(String, String)>,
-    Query(options): Query<Options>,
+    Extract(options): Extract<Options>,
     request: Request,
 ) -> Result<Response, Status> {
     let kind = kind(&plural)?;
@@ -203,6 +203,8 @@ fn resource(kind: Kind, key: &NamespacedName, mut object: Value) -> Result<Resou
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
         return Err(Status::bad_request("the body is no resource: it has no metadata"));
     };
+    // Clients in Go send `creationTimestamp: null`.
+    metadata.retain(|_, value| !value.is_null());
     for (field, expected) in [("namespace", &key.namespace), ("name", &key.name)] {
         let said = metadata.entry(field).or_insert_with(|| expected.as_str().into());
         if said != expected.as_str() {

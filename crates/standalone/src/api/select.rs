@@ -1,10 +1,28 @@
 //! Which resources of a kind a request is about.
 
+use axum::{
+    extract::{self, FromRequestParts},
+    http::request::Parts,
+};
 use propeller_api::{LabelSelector, NamespacedName};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::Status;
 use crate::store::{Kind, Resource};
+
+/// A query, of which a mistake is answered as any other is.
+pub(super) struct Extract<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Extract<T> {
+    type Rejection = Status;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Status> {
+        match extract::Query::from_request_parts(parts, state).await {
+            Ok(extract::Query(query)) => Ok(Self(query)),
+            Err(rejection) => Err(Status::bad_request(rejection.body_text())),
+        }
+    }
+}
 
 /// The query of a list or a watch, with Kubernetes' names.
 #[derive(Debug, Default, Deserialize)]

@@ -1,1 +1,544 @@
+use std::{future, time::Duration};
 
+use futures::StreamExt;
+use propeller_protocol::{AttemptRef, Logs as Lines, Sender, Stream, TaskRef};
+use reqwest::{Method, RequestBuilder, Response};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::*;
+use crate::store::{Kind, Operation, Resource};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server, and somebody who knows its token.
+struct World {
+    api: Api,
+    url: String,
+    client: reqwest::Client,
+    _folder: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let inspector: Inspector = Arc::new(|image| {
+            Box::pin(future::ready(match image.as_str() {
+                "lab/add:1" => Ok(json!({"component": "sha256:1"})),
+                "a b" => Err(Uninspected {
+                    is_invalid: true,
+                    message: "no reference".into(),
+                }),
+                _ => Err(Uninspected {
+                    is_invalid: false,
+                    message: "nobody there".into(),
+                }),
+            }))
+        });
+        let api = Api {
+            store: Store::open(&folder.path().join("state.db")).unwrap(),
+            logs: Logs::open(&folder.path().join("logs"), Default::default()).unwrap(),
+            token: Arc::new("let-me-in".into()),
+            inspector,
+            health: Health::default(),
+            metrics: Metrics::default(),
+            stop: CancellationToken::new(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(serve(listener, api.clone()));
+        Self {
+            api,
+            url,
+            client: reqwest::Client::new(),
+            _folder: folder,
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.address(path)).bearer_auth("let-me-in")
+    }
+
+    /// Paths that don't begin with a slash are below the API group.
+    fn address(&self, path: &str) -> String {
+        let base = if path.starts_with('/') {
+            ""
+        } else {
+            "/apis/propeller.dev/v1alpha1/"
+        };
+        format!("{}{base}{path}", self.url)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let request = self.request(method.clone(), path);
+        let request = match (method, body) {
+            (_, Value::Null) => request,
+            (Method::PATCH, body) => request
+                .header("content-type", "application/merge-patch+json")
+                .body(body.to_string()),
+            (_, body) => request.json(&body),
+        };
+        answer(request.send().await.unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.ask(Method::GET, path, Value::Null).await
+    }
+
+    async fn create(&self, name: &str, labels: Value) -> Value {
+        let mut task = task(name);
+        task["metadata"]["labels"] = labels;
+        let (code, made) = self.ask(Method::POST, "namespaces/lab/tasks", task).await;
+        assert_eq!(code, 201, "{made}");
+        made
+    }
+
+    /// The lines of a stream, until `enough` of them are there.
+    async fn lines(&self, path: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let response = self.request(Method::GET, path).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        let mut stream = response.bytes_stream();
+        let (mut text, mut lines) = (Vec::new(), Vec::new());
+        let read = async {
+            while !enough(&lines) {
+                let Some(chunk) = stream.next().await else { return };
+                text.extend_from_slice(&chunk.unwrap());
+                let whole = text
+                    .split_inclusive(|byte| *byte == b'\n')
+                    .filter(|line| line.ends_with(b"\n"));
+                lines = whole.map(|line| serde_json::from_slice(line).unwrap()).collect();
+            }
+        };
+        timeout(PATIENCE, read)
+            .await
+            .unwrap_or_else(|_| panic!("{path}: {lines:?}"));
+        lines
+    }
+
+    /// The control plane says that the task has ended.
+    async fn finish(&self, name: &str) {
+        let key = propeller_api::NamespacedName {
+            namespace: "lab".into(),
+            name: name.into(),
+        };
+        let found = self.api.store.get(Kind::Task, &key).unwrap();
+        let mut json = serde_json::to_value(&*found).unwrap();
+        let finished = json!({
+            "type": "Finished", "status": "True", "reason": "Completed", "message": "it returned",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        json["status"] = json!({"phase": "Completed", "results": 42, "conditions": [finished]});
+        let task = Resource::read(Kind::Task, &json).unwrap();
+        self.api.store.write(Operation::Status(task)).await.unwrap();
+    }
+
+    fn write(&self, task: &Value, line: &str) {
+        let uid = task["metadata"]["uid"].as_str().unwrap().to_owned();
+        let name = task["metadata"]["name"].as_str().unwrap().to_owned();
+        let lines = Lines {
+            sender: Sender {
+                journal: "journal".parse().unwrap(),
+                boot: "boot".parse().unwrap(),
+                sequence: 1,
+            },
+            attempt: AttemptRef {
+                task: TaskRef {
+                    namespace: "lab".into(),
+                    name,
+                    uid,
+                },
+                attempt: 1,
+            },
+            stream: Stream::Stdout,
+            lines: vec![line.to_owned()],
+        };
+        assert!(self.api.logs.keep(lines));
+    }
+}
+
+async fn answer(response: Response) -> (u16, Value) {
+    let code = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (code, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+fn task(name: &str) -> Value {
+    json!({
+        "apiVersion": "propeller.dev/v1alpha1",
+        "kind": "Task",
+        "metadata": {"name": name, "annotations": {"note": "kept"}},
+        "spec": {"image": "localhost:5000/add:1", "call": {"function": "add", "args": [20, 22]}},
+    })
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    let items = list["items"].as_array().unwrap().iter();
+    items.map(|item| item["metadata"]["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_the_token() {
+    let world = World::new().await;
+    for path in ["/apis/propeller.dev/v1alpha1/tasks", "/openapi.json", "/metrics"] {
+        for token in [None, Some("let-me-i"), Some("let-me-inn"), Some("")] {
+            let request = world.client.get(format!("{}{path}", world.url));
+            let request = token
+                .into_iter()
+                .fold(request, |request, token| request.bearer_auth(token));
+            let response = request.send().await.unwrap();
+            assert_eq!(response.headers()["www-authenticate"], "Bearer", "{path}");
+            let (code, status) = answer(response).await;
+            assert_eq!((code, &status["reason"]), (401, &json!("Unauthorized")), "{path}");
+        }
+        assert_eq!(world.get(path).await.0, 200, "{path}");
+    }
+    for path in ["/healthz", "/readyz", "/version"] {
+        let response = world.client.get(format!("{}{path}", world.url)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+    }
+    world.api.health.set_leader(true);
+    assert_eq!(world.get("/readyz").await.0, 503);
+}
+
+#[tokio::test]
+async fn a_resource_is_made_read_changed_and_deleted() {
+    let world = World::new().await;
+    let made = world.create("a", json!({"site": "lab"})).await;
+    let metadata = &made["metadata"];
+    assert_eq!(
+        (&metadata["namespace"], &metadata["generation"]),
+        (&json!("lab"), &json!(1))
+    );
+    assert_eq!(metadata["annotations"]["note"], "kept");
+    assert_eq!(world.get("namespaces/lab/tasks/a").await, (200, made.clone()));
+
+    let mut other = made.clone();
+    other["spec"]["priority"] = json!(7);
+    let (code, replaced) = world.ask(Method::PUT, "namespaces/lab/tasks/a", other.clone()).await;
+    assert_eq!((code, &replaced["metadata"]["generation"]), (200, &json!(2)));
+    let (code, status) = world.ask(Method::PUT, "namespaces/lab/tasks/a", other).await;
+    assert_eq!((code, &status["reason"]), (409, &json!("Conflict")));
+
+    let patch = json!({"spec": {"priority": null, "suspend": true}, "metadata": {"labels": {"site": null, "x": "y"}}});
+    let (code, patched) = world.ask(Method::PATCH, "namespaces/lab/tasks/a", patch).await;
+    assert_eq!((code, &patched["spec"]["suspend"]), (200, &json!(true)));
+    assert_eq!(patched["metadata"]["labels"], json!({"x": "y"}));
+    assert_eq!(patched["spec"].get("priority"), None);
+    let text = world.request(Method::PATCH, "namespaces/lab/tasks/a").body("{}");
+    assert_eq!(answer(text.send().await.unwrap()).await.0, 415);
+
+    let wrong = json!({"preconditions": {"uid": "another"}});
+    let (code, status) = world.ask(Method::DELETE, "namespaces/lab/tasks/a", wrong).await;
+    assert_eq!((code, &status["reason"]), (409, &json!("Conflict")));
+    let right = json!({"preconditions": {"uid": metadata["uid"]}});
+    let (code, status) = world.ask(Method::DELETE, "namespaces/lab/tasks/a", right).await;
+    assert_eq!((code, &status["status"]), (200, &json!("Success")));
+    for method in [Method::GET, Method::DELETE] {
+        let (code, status) = world.ask(method, "namespaces/lab/tasks/a", Value::Null).await;
+        assert_eq!((code, &status["details"]["name"]), (404, &json!("a")));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told() {
+    let world = World::new().await;
+    world.create("a", Value::Null).await;
+    let check = async |body: Value, code: u16, reason: &str, words: &str| {
+        let (found, status) = world.ask(Method::POST, "namespaces/lab/tasks", body).await;
+        assert_eq!((found, status["reason"].as_str()), (code, Some(reason)), "{status}");
+        assert!(status["message"].as_str().unwrap().contains(words), "{status}");
+    };
+    let with = |pointer: &str, value: Value| {
+        let mut task = task("b");
+        *task.pointer_mut(pointer).unwrap() = value;
+        task
+    };
+    check(task("a"), 409, "AlreadyExists", "\"a\" already exists").await;
+    check(
+        with("/spec/image", json!("")),
+        422,
+        "Invalid",
+        "spec.image: has 0 characters",
+    )
+    .await;
+    check(
+        with("/spec/call", json!({"function": 7})),
+        422,
+        "Invalid",
+        "spec.call.function: invalid type",
+    )
+    .await;
+    check(
+        with("/spec", json!({"imag": "x"})),
+        422,
+        "Invalid",
+        "unknown field `imag`",
+    )
+    .await;
+    check(with("/metadata/name", json!("B")), 422, "Invalid", "metadata.name").await;
+    check(with("/kind", json!("Proplet")), 422, "Invalid", "kind is `Proplet`").await;
+    check(
+        with("/metadata", json!({"name": "b", "namespace": "roof"})),
+        400,
+        "BadRequest",
+        "the path says lab",
+    )
+    .await;
+    check(json!({"a": 1}), 400, "BadRequest", "no metadata").await;
+    check(
+        json!({"a": "x".repeat(1 << 20)}),
+        413,
+        "RequestEntityTooLarge",
+        "1048576 bytes",
+    )
+    .await;
+    let text = world.request(Method::POST, "namespaces/lab/tasks").body("{");
+    let (code, status) = answer(text.send().await.unwrap()).await;
+    assert_eq!((code, &status["reason"]), (400, &json!("BadRequest")));
+
+    for (path, code) in [
+        ("pods", 404),
+        ("/elsewhere", 404),
+        ("namespaces/lab/tasks?limit=x", 400),
+        ("tasks?labelSelector=a%20b", 400),
+        ("tasks?fieldSelector=status.phase=Completed", 400),
+        ("tasks?continue=x", 400),
+        ("tasks?watch=true&resourceVersion=x", 400),
+        ("components", 400),
+        ("components?image=a%20b", 400),
+        ("components?image=lab/sub:1", 502),
+    ] {
+        let (found, status) = world.get(path).await;
+        assert_eq!((found, &status["kind"]), (code, &json!("Status")), "{path}: {status}");
+    }
+    assert_eq!(
+        world.ask(Method::POST, "namespaces/lab/tasks/a", task("a")).await.0,
+        405
+    );
+    assert_eq!(
+        world.get("components?image=lab/add:1").await,
+        (200, json!({"component": "sha256:1"}))
+    );
+}
+
+#[tokio::test]
+async fn a_name_is_found_for_what_has_a_beginning_of_one() {
+    let world = World::new().await;
+    let mut task = task("");
+    task["metadata"] = json!({"generateName": "add-"});
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        let (code, task) = world.ask(Method::POST, "namespaces/lab/tasks", task.clone()).await;
+        assert_eq!(code, 201, "{task}");
+        made.push(task["metadata"]["name"].as_str().unwrap().to_owned());
+    }
+    assert!(
+        made.iter().all(|name| name.starts_with("add-") && name.len() == 9) && made[0] != made[1],
+        "{made:?}"
+    );
+    let (code, _) = world
+        .ask(Method::POST, "namespaces/lab/tasks?dryRun=All", self::task("dry"))
+        .await;
+    assert_eq!((code, world.get("namespaces/lab/tasks/dry").await.0), (201, 404));
+}
+
+#[tokio::test]
+async fn lists_have_selections_and_pages() {
+    let world = World::new().await;
+    for (name, site) in [("a", "lab"), ("b", "roof"), ("c", "lab"), ("d", "lab")] {
+        world.create(name, json!({"site": site})).await;
+    }
+    let check = async |path: &str, expected: &[&str]| {
+        let (code, list) = world.get(path).await;
+        assert_eq!((code, names(&list).as_slice()), (200, expected), "{path}");
+        assert_eq!(list["metadata"]["resourceVersion"], "4");
+        list
+    };
+    check("tasks", &["a", "b", "c", "d"]).await;
+    check("namespaces/lab/tasks?labelSelector=site%3Dlab", &["a", "c", "d"]).await;
+    check("namespaces/lab/tasks?labelSelector=site%20notin%20(lab)", &["b"]).await;
+    check("tasks?fieldSelector=metadata.name%3Dc", &["c"]).await;
+    check("namespaces/roof/tasks", &[]).await;
+    check("proplets", &[]).await;
+    let first = check("tasks?limit=2&labelSelector=site%3Dlab", &["a", "c"]).await;
+    assert_eq!(first["metadata"]["remainingItemCount"], 1);
+    // Between the pages something happens, which a watch from there tells.
+    world.create("e", json!({"site": "lab"})).await;
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let last = check(
+        &format!("tasks?limit=2&labelSelector=site%3Dlab&continue={token}"),
+        &["d", "e"],
+    )
+    .await;
+    assert_eq!(last["metadata"].get("continue"), None);
+}
+
+#[tokio::test]
+async fn a_watch_tells_each_change_of_what_is_selected() {
+    let world = World::new().await;
+    world.create("a", json!({"site": "lab"})).await;
+    let happen = async {
+        world.create("b", json!({"site": "roof"})).await;
+        let patch = |labels: Value| json!({"metadata": {"labels": labels}});
+        world
+            .ask(Method::PATCH, "namespaces/lab/tasks/b", patch(json!({"site": "lab"})))
+            .await;
+        world
+            .ask(
+                Method::PATCH,
+                "namespaces/lab/tasks/b",
+                json!({"spec": {"priority": 1}}),
+            )
+            .await;
+        world
+            .ask(Method::PATCH, "namespaces/lab/tasks/b", patch(json!({"site": "roof"})))
+            .await;
+        world.ask(Method::DELETE, "namespaces/lab/tasks/a", Value::Null).await;
+    };
+    let path = "tasks?watch=true&labelSelector=site%3Dlab";
+    let (lines, ()) = tokio::join!(world.lines(path, |lines| lines.len() == 5), happen);
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            (
+                line["type"].as_str().unwrap(),
+                line["object"]["metadata"]["name"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("ADDED", "a"),
+        ("ADDED", "b"),
+        ("MODIFIED", "b"),
+        ("DELETED", "b"),
+        ("DELETED", "a"),
+    ];
+    assert_eq!(told, expected);
+    // From a version on, and what is too old is told at once.
+    let since = lines[1]["object"]["metadata"]["resourceVersion"].as_str().unwrap();
+    let path = format!("namespaces/lab/tasks?watch=1&resourceVersion={since}&timeoutSeconds=1");
+    let again = world.lines(&path, |_| false).await;
+    assert_eq!(
+        again,
+        [
+            lines[2].clone(),
+            json!({"type": "MODIFIED", "object": again[1]["object"]}),
+            lines[4].clone()
+        ]
+    );
+    for number in 0..5_000 {
+        let patch = json!({"spec": {"priority": number}});
+        if number % 500 == 0 {
+            world.ask(Method::PATCH, "namespaces/lab/tasks/b", patch.clone()).await;
+        }
+        let key = propeller_api::NamespacedName {
+            namespace: "lab".into(),
+            name: "b".into(),
+        };
+        let mut task = serde_json::to_value(&*world.api.store.get(Kind::Task, &key).unwrap()).unwrap();
+        task["spec"]["priority"] = (number + 10).into();
+        let task = Resource::read(Kind::Task, &task).unwrap();
+        world.api.store.write(Operation::Edit(task)).await.unwrap();
+    }
+    let (code, status) = world.get("tasks?watch=true&resourceVersion=1").await;
+    assert_eq!((code, &status["reason"]), (410, &json!("Expired")));
+}
+
+#[tokio::test]
+async fn watches_end_with_the_server() {
+    let world = World::new().await;
+    let stop = world.api.stop.clone();
+    let task = world.create("a", Value::Null).await;
+    world.write(&task, "one");
+    let watch = world.lines("tasks?watch=true", |lines| {
+        if lines.len() == 1 {
+            stop.cancel();
+        }
+        false
+    });
+    let log = world.lines("namespaces/lab/tasks/a/log?follow=true", |_| false);
+    let (watched, logged) = tokio::join!(watch, log);
+    assert_eq!((watched.len(), logged.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn lines_of_a_task_are_followed_to_its_end() {
+    let world = World::new().await;
+    let task = world.create("a", Value::Null).await;
+    let path = "namespaces/lab/tasks/a/log";
+    assert_eq!(world.get(path).await, (200, json!("")));
+    world.write(&task, "one");
+    let happen = async {
+        world
+            .lines(&format!("{path}?follow=true"), |lines| lines.len() == 1)
+            .await;
+        world.write(&task, "two");
+        world.finish("a").await;
+        // Proplets tell lines in batches, and results don't wait for them.
+        world.write(&task, "three");
+    };
+    let follow = format!("{path}?follow=true");
+    let (lines, ()) = tokio::join!(world.lines(&follow, |_| false), happen);
+    let texts: Vec<_> = lines.iter().map(|line| line["line"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["one", "two", "three"]);
+    assert_eq!(
+        (&lines[0]["attempt"], &lines[0]["stream"]),
+        (&json!(1), &json!("stdout"))
+    );
+    let last = world.lines(&format!("{path}?tailLines=2"), |_| false).await;
+    assert_eq!(last, lines[1..]);
+    assert_eq!(world.get("namespaces/lab/tasks/z/log").await.0, 404);
+}
+
+/// Every reference leads somewhere, and every path is one that is served.
+#[tokio::test]
+async fn the_description_is_whole() {
+    let world = World::new().await;
+    let (_, document) = world.get("/openapi.json").await;
+    let text = document.to_string();
+    let references = text
+        .split("\"$ref\":\"#")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap());
+    let references: std::collections::BTreeSet<_> = references.collect();
+    assert!(references.len() > 10, "{references:?}");
+    for reference in references {
+        assert!(document.pointer(reference).is_some(), "{reference}");
+    }
+    let mut operations = std::collections::BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(method, _)| *method != "parameters")
+        {
+            assert!(
+                operations.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                "{path} {method}"
+            );
+            let path = path.replace("{namespace}", "lab").replace("{name}", "z");
+            let (code, status) = world
+                .ask(method.to_uppercase().parse().unwrap(), &path, Value::Null)
+                .await;
+            let is_known = code != 405 && !(code == 404 && status["reason"] == "");
+            assert!(is_known, "{method} {path}: {code} {status}");
+        }
+    }
+}
+
+/// A file that is in the folder and not in the table would be missing from the page only in a browser.
+#[tokio::test]
+async fn the_page_is_whole() {
+    let world = World::new().await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let path = if name == "index.html" { String::new() } else { name };
+        let response = world.client.get(format!("{}/{path}", world.url)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("default-src 'self'"), "{policy}");
+    }
+}

@@ -37,7 +37,7 @@ pub async fn measure(table: &mut Table, tasks: usize, proplets: usize) -> Result
 
 /// Tasks from the operator's start to their end, with a proplet that answers at once, so that the operator and the API server are all there is.
 async fn many_tasks(table: &mut Table, count: usize) -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     world.create_proplet("bench-0", json!({})).await?;
     let puppet = Puppet::start(&world, count).await?;
     let image = world.push("addition").await?;
@@ -76,7 +76,7 @@ async fn create_tasks(tasks: &Tasks, count: usize, image: &str) -> Result<Vec<pr
 
 /// The same status writes, each conditional on the version before, with nobody in between.
 async fn floor(world: &World, count: usize, image: &str) -> Result<f64> {
-    let namespace = world.cluster.namespace().await?;
+    let namespace = world.cluster()?.namespace().await?;
     let tasks: &Tasks = &Api::namespaced(world.client().await?, &namespace);
     let created = create_tasks(tasks, count, image).await?;
     let write = |mut task: propeller_crd::Task| async move {
@@ -114,7 +114,7 @@ fn status(phase: Phase) -> Result<TaskStatus> {
 
 /// Heartbeats of that many proplets, one each ten seconds, for half a minute.
 async fn many_proplets(table: &mut Table, count: usize) -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let mut operator = world.start_operator().await?;
     let create = |number: usize| {
         let world = &world;

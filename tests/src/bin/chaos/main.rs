@@ -119,7 +119,7 @@ async fn run(flags: &Flags, seed: u64) -> Result<Summary> {
         println!("seed {seed}");
         faults.iter().for_each(|planned| println!("{planned}"));
     }
-    let mut world = World::new().await?;
+    let mut world = World::kubernetes().await?;
     let marks = scratch::folder("marks")?;
     let images = Images::push(&world).await?;
     let planned = tasks::plan(&mut rng, period, flags.tasks, &images, marks.path());
@@ -127,7 +127,7 @@ async fn run(flags: &Flags, seed: u64) -> Result<Summary> {
 
     let tasks = world.tasks().await?;
     let mut seen = Seen::default();
-    let mut victims = site.victims(&mut world);
+    let mut victims = site.victims(&mut world)?;
     disturb(&mut victims, &faults, period, &planned, &tasks, &mut seen).await?;
     let ended_by_themselves = ends(&victims);
     seen.wrong.extend(crashes(&victims));

@@ -49,7 +49,8 @@ impl Site {
     }
 
     /// Everybody whom faults may hit.
-    pub fn victims<'a>(&'a mut self, world: &'a mut World) -> Vec<(Target, Victim<'a>)> {
+    pub fn victims<'a>(&'a mut self, world: &'a mut World) -> Result<Vec<(Target, Victim<'a>)>> {
+        let cluster = world.cluster()?;
         let program = |service, proxy, keeps| {
             Victim::Program(Program {
                 service,
@@ -68,8 +69,8 @@ impl Site {
                 .map(|(index, (proplet, proxy))| (Target::Proplet(index), program(proplet, Some(&*proxy), "state"))),
         );
         victims.push((Target::Broker, program(&mut world.broker, None, "mosquitto.db")));
-        victims.push((Target::ApiServer, Victim::ApiServer(world.cluster)));
-        victims
+        victims.push((Target::ApiServer, Victim::ApiServer(cluster)));
+        Ok(victims)
     }
 
     /// Ends everything on purpose: what is dropped while it runs shows its log.

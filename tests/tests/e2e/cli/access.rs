@@ -61,7 +61,7 @@ async fn who_has_no_control_plane_is_told_what_to_do() -> Result<()> {
 /// With a URL and a token, as a standalone control plane is spoken to; here it is the API server, which another token doesn't open.
 #[tokio::test]
 async fn who_asks_is_known_by_a_token() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let clerk = Clerk::new(&world).await?;
     let proxy = without_tls(&world).await?;
     let get = [
@@ -91,7 +91,7 @@ async fn who_asks_is_known_by_a_token() -> Result<()> {
 
 #[tokio::test]
 async fn a_shell_completes_names() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let clerk = Clerk::new(&world).await?;
     world
         .create_task("addition", call("r.example/a:1", "f", json!([])))
@@ -102,7 +102,7 @@ async fn a_shell_completes_names() -> Result<()> {
         let words = [&["--", "propeller"], line.as_slice()].concat();
         let mut command = clerk.person.command(&words);
         command
-            .env("KUBECONFIG", world.cluster.kubeconfig())
+            .env("KUBECONFIG", world.cluster()?.kubeconfig())
             .env("COMPLETE", "bash");
         command
             .env("_CLAP_COMPLETE_INDEX", line.len().to_string())
@@ -127,7 +127,7 @@ struct Plain {
 
 /// Takes TLS off the way to the API server, as long as the test runs.
 async fn without_tls(world: &World) -> Result<Plain> {
-    let kubeconfig: Value = serde_saphyr::from_slice(&std::fs::read(world.cluster.kubeconfig())?)?;
+    let kubeconfig: Value = serde_saphyr::from_slice(&std::fs::read(world.cluster()?.kubeconfig())?)?;
     let text = |pointer: &str| {
         kubeconfig
             .pointer(pointer)

@@ -15,11 +15,16 @@ use tokio::{
 use super::{Person, guest, verbs::Clerk};
 use crate::operator::call;
 
-#[tokio::test]
-async fn a_cordoned_proplet_gets_nothing_until_it_is_uncordoned() -> Result<()> {
-    let world = World::new().await?;
+on_both_shells!(
+    a_cordoned_proplet_gets_nothing_until_it_is_uncordoned,
+    a_drain_waits_for_tasks_and_moves_services,
+    a_run_on_a_proplet_looks_like_one_here,
+    ctrl_c_cancels_what_runs_on_a_proplet,
+);
+
+async fn a_cordoned_proplet_gets_nothing_until_it_is_uncordoned(world: World) -> Result<()> {
     let clerk = Clerk::new(&world).await?;
-    let _operator = world.start_operator().await?;
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let image = world.push("addition").await?;
 
@@ -62,11 +67,9 @@ async fn a_cordoned_proplet_gets_nothing_until_it_is_uncordoned() -> Result<()> 
     Ok(())
 }
 
-#[tokio::test]
-async fn a_drain_waits_for_tasks_and_moves_services() -> Result<()> {
-    let world = World::new().await?;
+async fn a_drain_waits_for_tasks_and_moves_services(world: World) -> Result<()> {
     let clerk = Clerk::new(&world).await?;
-    let _operator = world.start_operator().await?;
+    let _control = world.start_control().await?;
     let _edge = world.start_proplet("edge-1", json!({})).await?;
     let spins = call(&world.push("spin").await?, "spin", json!([]));
     world.create_task("long", spins).await?;
@@ -114,11 +117,9 @@ async fn a_drain_waits_for_tasks_and_moves_services() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_run_on_a_proplet_looks_like_one_here() -> Result<()> {
-    let world = World::new().await?;
+async fn a_run_on_a_proplet_looks_like_one_here(world: World) -> Result<()> {
     let clerk = Clerk::new(&world).await?;
-    let _operator = world.start_operator().await?;
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({"site": "lab"})).await?;
     let addition = world.push("addition").await?;
     let typed = world.push("typed").await?;
@@ -187,11 +188,9 @@ async fn a_run_on_a_proplet_looks_like_one_here() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn ctrl_c_cancels_what_runs_on_a_proplet() -> Result<()> {
-    let world = World::new().await?;
+async fn ctrl_c_cancels_what_runs_on_a_proplet(world: World) -> Result<()> {
     let clerk = Clerk::new(&world).await?;
-    let _operator = world.start_operator().await?;
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let spin = world.push("spin").await?;
     let mut run = clerk

@@ -46,6 +46,19 @@ async fn a_python_component() -> Result<()> {
     readme_is_true("python", "python").await
 }
 
+/// It imports sockets, files and clocks, and needs no grant, since it uses none of them.
+#[tokio::test]
+async fn a_python_component_with_the_whole_of_wasi() -> Result<()> {
+    inspect_shows("python-wasi", ROUNDS).await?;
+    let (person, file) = (Person::new().await?, example("python-wasi").await?);
+    let file = file.to_str().context("a path that isn't Unicode")?;
+    let imports = person.types(&["inspect", file, "--output", "json"]).await?.json()?["imports"].to_string();
+    ensure!(imports.contains("wasi:sockets/tcp@0.2"), "{imports}");
+    let call = format!("propeller run {file} 'parse-point(\"1,2\")'");
+    ensure!(prints(&person, &call).await?.contains("x: 1"), "{call}");
+    Ok(())
+}
+
 /// The functions of `wit/examples/typed.wit`.
 const ROUNDS: &[&str] = &["plan", "summarise", "nearest", "parse-point", "odometer", "beacon"];
 

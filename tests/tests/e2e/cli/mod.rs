@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 /// A person with a home of their own, which is the working directory too.
-struct Person {
+pub(crate) struct Person {
     binary: PathBuf,
     home: TempDir,
 }
@@ -35,7 +35,7 @@ struct Ended {
 }
 
 impl Person {
-    async fn new() -> Result<Self> {
+    pub(crate) async fn new() -> Result<Self> {
         let (binary, home) = (cargo::binary("propeller").await?, scratch::folder("propeller")?);
         Ok(Self { binary, home })
     }
@@ -45,7 +45,7 @@ impl Person {
     }
 
     /// Puts a file into the home.
-    fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> Result<PathBuf> {
+    pub(crate) fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> Result<PathBuf> {
         let path = self.home().join(name);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -55,7 +55,7 @@ impl Person {
     }
 
     /// `propeller` about to be started, with nothing in its environment but the home.
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         self.at_home(Command::new(&self.binary), args)
     }
 

@@ -125,6 +125,14 @@ pub(crate) async fn http_hello_is_served_by_a_fresh_instance_each_time() -> Resu
 }
 
 #[tokio::test]
+pub(crate) async fn http_both_worlds_serves_as_0_3() -> Result<()> {
+    let service = Serving::new("http-both-worlds", &[]).await?;
+    let response = service.get("/").await?;
+    ensure!(response.contains("served by 0.3"), "{response}");
+    Ok(())
+}
+
+#[tokio::test]
 pub(crate) async fn http_hello_03_is_served() -> Result<()> {
     let mut serving = Serving::new("http-hello-03", &[]).await?;
     for _ in 0..2 {

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use propeller_tests::{PATIENCE, World};
+use propeller_tests::{PATIENCE, World, world::Shell};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -14,7 +14,9 @@ use tokio::{
 use super::{Ended, Person};
 use crate::operator::call;
 
-/// A person who works in the world's namespace of the cluster.
+on_both_shells!(a_task_is_applied_shown_waited_for_and_deleted,);
+
+/// A person who works in the world's namespace.
 pub(super) struct Clerk<'a> {
     pub(super) person: Person,
     pub(super) world: &'a World,
@@ -29,12 +31,21 @@ impl<'a> Clerk<'a> {
     /// The line, with what says where the control plane is.
     pub(super) fn line<'b>(&'b self, line: &[&'b str]) -> Vec<&'b str> {
         let verb = line.len().min(1);
-        [&line[..verb], &["--kube", "-n", &self.world.namespace], &line[verb..]].concat()
+        let place: &[&str] = match self.world.shell {
+            Shell::Kubernetes(_) => &["--kube"],
+            Shell::Standalone(_) => &[],
+        };
+        [&line[..verb], place, &["-n", &self.world.namespace], &line[verb..]].concat()
     }
 
     pub(super) fn command(&self, line: &[&str]) -> Command {
         let mut command = self.person.command(&self.line(line));
-        command.env("KUBECONFIG", self.world.cluster.kubeconfig());
+        match &self.world.shell {
+            Shell::Kubernetes(cluster) => command.env("KUBECONFIG", cluster.kubeconfig()),
+            Shell::Standalone(up) => command
+                .env("PROPELLER_SERVER", up.url())
+                .env("PROPELLER_TOKEN", up.token().unwrap_or_default()),
+        };
         command
     }
 
@@ -83,11 +94,9 @@ pub(super) fn manifest(kind: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": "propeller.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 
-#[tokio::test]
-async fn a_task_is_applied_shown_waited_for_and_deleted() -> Result<()> {
-    let world = World::new().await?;
+async fn a_task_is_applied_shown_waited_for_and_deleted(world: World) -> Result<()> {
     let clerk = Clerk::new(&world).await?;
-    let _operator = world.start_operator().await?;
+    let _control = world.start_control().await?;
     let image = world.push("addition").await?;
     let proplet = manifest("Proplet", "edge-1", json!({"connectionConfig": {"clientId": "edge-1"}}));
     let task = manifest("Task", "addition", call(&image, "add", json!([20, 22])));
@@ -286,7 +295,7 @@ async fn shown(clerk: &Clerk<'_>) -> Result<()> {
 
 #[tokio::test]
 async fn nothing_is_sent_of_files_with_a_mistake() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let clerk = Clerk::new(&world).await?;
     let good = manifest("Task", "good", call("r.example/a:1", "f", json!([])));
     let mut bad = good.clone();

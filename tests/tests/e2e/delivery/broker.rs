@@ -12,7 +12,7 @@ use crate::operator::{call, with};
 
 #[tokio::test]
 async fn a_start_that_an_old_state_brings_back_does_not_run_again() -> Result<()> {
-    let mut world = World::new().await?;
+    let mut world = World::kubernetes().await?;
     let _operator = world.start_operator().await?;
     world.create_proplet("edge-1", json!({})).await?;
     // With heartbeats every ten seconds: it isn't missed while it stands still.

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::operator::call;
 
-#[tokio::test]
-async fn a_full_disk_refuses_starts_and_holds_up_no_outcome() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+on_both_shells!(a_full_disk_refuses_starts_and_holds_up_no_outcome,);
+
+async fn a_full_disk_refuses_starts_and_holds_up_no_outcome(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     world.create_proplet("edge-1", json!({})).await?;
     let mut proplet = world.proplet("edge-1").await?.start(PROPLET_READY).await?;
     let add = call(&world.push("addition").await?, "add", json!([20, 22]));

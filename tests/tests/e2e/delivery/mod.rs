@@ -12,10 +12,16 @@ use serde_json::{Value, json};
 
 use crate::operator::{call, with};
 
-#[tokio::test]
-async fn what_was_interrupted_is_tried_elsewhere() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+on_both_shells!(
+    what_was_interrupted_is_tried_elsewhere,
+    the_policy_and_the_limit_decide_what_is_tried_again,
+    a_task_is_suspended_resumed_and_cancelled,
+    the_higher_priority_goes_first,
+    an_attempt_that_nobody_hears_of_ends_with_its_lease,
+);
+
+async fn what_was_interrupted_is_tried_elsewhere(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let mut first = world.start_proplet("edge-1", json!({})).await?;
     let sleep = call(&world.push("sleep").await?, "sleep", json!([8_000]));
     world.create_task("sleep", sleep).await?;
@@ -34,10 +40,8 @@ async fn what_was_interrupted_is_tried_elsewhere() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_policy_and_the_limit_decide_what_is_tried_again() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn the_policy_and_the_limit_decide_what_is_tried_again(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let trap = call(&world.push("trap").await?, "trap", json!([]));
     let retried = with(trap.clone(), "retryPolicy", json!({"retryOn": ["Trap"]}));
@@ -57,10 +61,8 @@ async fn the_policy_and_the_limit_decide_what_is_tried_again() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_task_is_suspended_resumed_and_cancelled() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn a_task_is_suspended_resumed_and_cancelled(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
     let spin = call(&world.push("spin").await?, "spin", json!([]));
     world.create_task("spin", with(spin, "suspend", json!(true))).await?;
@@ -86,10 +88,8 @@ async fn a_task_is_suspended_resumed_and_cancelled() -> Result<()> {
 }
 
 /// The one that waits is placed when there is a place, the higher priority first.
-#[tokio::test]
-async fn the_higher_priority_goes_first() -> Result<()> {
-    let world = World::new().await?;
-    let _operator = world.start_operator().await?;
+async fn the_higher_priority_goes_first(world: World) -> Result<()> {
+    let _control = world.start_control().await?;
     let image = world.push("addition").await?;
     for (name, priority) in [("low", 0), ("high", 5), ("middle", 1)] {
         let task = with(call(&image, "add", json!([1, 2])), "priority", json!(priority));
@@ -119,10 +119,8 @@ async fn the_higher_priority_goes_first() -> Result<()> {
 }
 
 /// A proplet that isn't heard by its control plane ends what has a lease by itself.
-#[tokio::test]
-async fn an_attempt_that_nobody_hears_of_ends_with_its_lease() -> Result<()> {
-    let world = World::new().await?;
-    let mut operator = world.start_operator().await?;
+async fn an_attempt_that_nobody_hears_of_ends_with_its_lease(world: World) -> Result<()> {
+    let mut control = world.start_control().await?;
     let mut proplet = world.start_proplet("edge-1", json!({})).await?;
     let spin = call(&world.push("spin").await?, "spin", json!([]));
     let spin = with(with(spin, "onDisconnect", json!("Stop")), "backoffLimit", json!(0));
@@ -133,16 +131,16 @@ async fn an_attempt_that_nobody_hears_of_ends_with_its_lease() -> Result<()> {
     // It goes on for as long as it is heard.
     let log = proplet.log();
     ensure!(!log.contains("LeaseExpired"), "{log}");
-    operator.process()?.signal(Signal::STOP)?;
+    control.process()?.signal(Signal::STOP)?;
     let expired = |line: &str| line.contains("LeaseExpired").then_some(());
     proplet
         .process()?
         .wait_for_log("line that says LeaseExpired", expired)
         .await?;
-    operator.process()?.signal(Signal::CONT)?;
+    control.process()?.signal(Signal::CONT)?;
     // It may have lost its lease meanwhile, and gone; then it is another one that hears of it.
-    operator.kill()?;
-    operator.start_again().await?;
+    control.kill()?;
+    control.start_again().await?;
     let status = world.finished("spin").await?;
     assert_eq!((status.phase, status.attempt), (Phase::Failed, 1), "{status:#?}");
     world.wait_for_reason("spin", types::FINISHED, "LeaseExpired").await?;

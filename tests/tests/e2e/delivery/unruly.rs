@@ -91,7 +91,7 @@ fn failure(status: StatusCode) -> Response {
 
 #[tokio::test]
 async fn an_unruly_api_server_loses_no_task() -> Result<()> {
-    let world = World::new().await?;
+    let world = World::kubernetes().await?;
     let codes = [409, 429, 500, 503, 409].map(StatusCode::from_u16);
     let proxy = Arc::new(Proxy {
         client: world.client().await?,
@@ -102,7 +102,7 @@ async fn an_unruly_api_server_loses_no_task() -> Result<()> {
         slowness: Duration::from_millis(300),
     });
     let address = serve(proxy.clone()).await?;
-    let mut kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(world.cluster.kubeconfig())?)?;
+    let mut kubeconfig: Value = serde_saphyr::from_str(&std::fs::read_to_string(world.cluster()?.kubeconfig())?)?;
     kubeconfig["clusters"][0]["cluster"] = json!({"server": format!("http://{address}")});
     let operator = world.operator().await?;
     let kubeconfig = operator.file("kubeconfig", kubeconfig.to_string())?;
