@@ -1,6 +1,6 @@
 # The same verbs for people and for CI. On a fresh Debian machine, Rust (rustup) and Go are all that must be there: `setup` installs the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench sim chaos fmt lint gen fuzz setup guest-target control-plane guests languages programs
+.PHONY: help demo demo-kubernetes test bench sim chaos fmt lint gen fuzz setup guest-target control-plane guests languages programs
 
 CARGO := cargo
 # Members that are built for wasm32-wasip2 only. `cargo guests` (.cargo/config.toml) selects them the same way.
@@ -13,9 +13,12 @@ help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 # Nothing is selected with `-p`: members selected alone get other features of shared dependencies, which would then be built twice.
-demo: programs ## From a component's source to `results: 42`, with every server real
-	@scripts/setup servers control_plane
+demo: programs ## From a component's source to `results: 42`, in one process
 	$(CARGO) run --locked --bin demo
+
+demo-kubernetes: programs ## The same on Kubernetes: with an API server, the operator, Mosquitto and a registry
+	@scripts/setup servers control_plane
+	$(CARGO) run --locked --bin demo -- kubernetes
 
 # The tests would build programs and guests themselves, but with other tests beside them, whose deadlines run meanwhile.
 test: setup programs languages ## Every test

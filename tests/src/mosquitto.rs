@@ -32,6 +32,13 @@ pub enum Access<'a> {
         /// The name is the proplet's id, and the account is held to the topics that end in it.
         proplets: &'a [(&'a str, &'a str)],
     },
+    /// Whom the files `passwords` and `acl` of that directory let in, and the user `control` with this password.
+    Files {
+        /// The directory.
+        directory: &'a Path,
+        /// The password.
+        control: &'a str,
+    },
 }
 
 impl Mosquitto {
@@ -103,6 +110,17 @@ fn configure(folder: &Path, port: u16, access: Access<'_>) -> Result<()> {
             for (user, password) in proplets.iter().chain([&control]) {
                 add_account(&folder.join("passwords"), user, password)?;
             }
+        }
+        Access::Files { directory, control } => {
+            let [passwords, acl] = ["passwords", "acl"].map(|name| directory.join(name));
+            add_account(&passwords, "control", control)?;
+            writeln!(config, "allow_anonymous false")?;
+            writeln!(
+                config,
+                "password_file {}\nacl_file {}",
+                passwords.display(),
+                acl.display()
+            )?;
         }
     }
     Ok(fs::write(folder.join("mosquitto.conf"), config)?)

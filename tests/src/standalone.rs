@@ -14,6 +14,7 @@ pub struct Standalone {
     state: TempDir,
     port: u16,
     mqtt: u16,
+    mqtts: u16,
     registry: u16,
 }
 
@@ -28,6 +29,7 @@ impl Standalone {
             state: scratch::folder("up")?,
             port: port()?,
             mqtt: port()?,
+            mqtts: port()?,
             registry: port()?,
         })
     }
@@ -55,6 +57,15 @@ impl Standalone {
         let program = self.program().await?;
         let program = program.args(["--mqtt-listen", &format!("127.0.0.1:{}", self.mqtt)]);
         Ok(program.args(["--registry-listen", &format!("127.0.0.1:{}", self.registry)]))
+    }
+
+    /// The same, which devices may join.
+    ///
+    /// # Errors
+    /// When it doesn't build.
+    pub async fn open_to_devices(&self) -> Result<Program> {
+        let program = self.whole().await?.args(["--host", "localhost", "--mqtts-listen"]);
+        Ok(program.arg(format!("127.0.0.1:{}", self.mqtts)))
     }
 
     /// `propeller up` about to be started. Which broker and registry it has is to be added.

@@ -94,6 +94,12 @@ impl TryFrom<BTreeMap<String, Registry>> for Registries {
     }
 }
 
+impl From<Registries> for BTreeMap<String, Registry> {
+    fn from(registries: Registries) -> Self {
+        registries.0
+    }
+}
+
 impl Registry {
     /// Whether requests to `host` go out without TLS.
     pub(crate) fn is_plain_http(&self, host: &str) -> bool {

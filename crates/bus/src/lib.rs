@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use broker_url::{BrokerUrl, InvalidBrokerUrl};
 pub use events::{Event, Events};
-pub use options::{Options, Publication, Qos, Subscription};
+pub use options::{Ca, Options, Publication, Qos, Subscription};
 pub use publisher::{Closed, Publisher};
 pub use tls::TlsError;
 

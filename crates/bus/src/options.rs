@@ -1,6 +1,6 @@
 //! What a session needs to know, and what it publishes.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use secrecy::SecretString;
@@ -18,8 +18,8 @@ pub struct Options {
     pub username: Option<String>,
     /// The user's password.
     pub password: Option<SecretString>,
-    /// PEM file of the certificate authorities to trust for `mqtts`, instead of the system's.
-    pub ca: Option<PathBuf>,
+    /// Whom to trust for `mqtts`, instead of the system's certificate authorities.
+    pub ca: Option<Ca>,
     /// Time without traffic after which the broker is asked whether it's there; twice that without an answer ends the connection. At
     /// least 5 s.
     pub keep_alive: Duration,
@@ -31,6 +31,31 @@ pub struct Options {
     pub will: Option<Publication>,
     /// Subscribed after every connect.
     pub subscriptions: Vec<Subscription>,
+}
+
+/// Certificate authorities, as [PEM](https://www.rfc-editor.org/rfc/rfc7468).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ca {
+    /// In a file.
+    File(PathBuf),
+    /// As text.
+    Pem(String),
+}
+
+impl From<PathBuf> for Ca {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+/// Where they are, for messages.
+impl fmt::Display for Ca {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Pem(_) => f.write_str("the configuration's text"),
+        }
+    }
 }
 
 /// Topics to hear.

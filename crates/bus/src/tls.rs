@@ -1,9 +1,6 @@
 //! Whom to trust.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use rumqttc::{TlsConfiguration, Transport};
 use rustls::{
@@ -12,16 +9,16 @@ use rustls::{
     pki_types::{CertificateDer, pem, pem::PemObject},
 };
 
-use crate::Options;
+use crate::{Ca, Options};
 
 /// A TLS connection can't be set up, whatever the broker does.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The configured file can't be read as certificates.
-    #[error("cannot read certificate authorities from {}", path.display())]
+    /// What is configured can't be read as certificates.
+    #[error("cannot read certificate authorities from {origin}")]
     Read {
-        /// The file.
-        path: PathBuf,
+        /// Where they are.
+        origin: String,
         /// What is wrong with it.
         source: pem::Error,
     },
@@ -41,7 +38,7 @@ pub(crate) fn transport(options: &Options) -> Result<Transport, TlsError> {
         return Ok(Transport::Tcp);
     }
     let roots = match &options.ca {
-        Some(path) => from_file(path)?,
+        Some(ca) => configured(ca)?,
         None => from_system()?,
     };
     // The provider is named, so that nothing depends on what the process installed, or on the order of it.
@@ -53,14 +50,16 @@ pub(crate) fn transport(options: &Options) -> Result<Transport, TlsError> {
     Ok(Transport::Tls(TlsConfiguration::Rustls(Arc::new(config))))
 }
 
-fn from_file(path: &Path) -> Result<RootCertStore, TlsError> {
+fn configured(ca: &Ca) -> Result<RootCertStore, TlsError> {
     let failed = |source| TlsError::Read {
-        path: path.to_owned(),
+        origin: ca.to_string(),
         source,
     };
-    let certificates = CertificateDer::pem_file_iter(path).map_err(failed)?;
-    let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    store(certificates, || path.display().to_string())
+    let certificates: Result<Vec<_>, _> = match ca {
+        Ca::File(path) => CertificateDer::pem_file_iter(path).map_err(failed)?.collect(),
+        Ca::Pem(text) => CertificateDer::pem_slice_iter(text.as_bytes()).collect(),
+    };
+    store(certificates.map_err(failed)?, || ca.to_string())
 }
 
 fn from_system() -> Result<RootCertStore, TlsError> {

@@ -3,13 +3,13 @@
 //! Messages are decoded by their topic, and the proplet that a message is from is the one that its topic names. What can't be decoded is
 //! counted, told once for each topic, and changes nothing.
 
-use std::{collections::HashSet, future::pending, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use propeller_api::PropletId;
 use propeller_bus::{
-    BrokerUrl, Event as BusEvent, Events, Options, Publication, Publisher, Qos, Subscription, TlsError,
+    BrokerUrl, Ca, Event as BusEvent, Events, Options, Publication, Publisher, Qos, Subscription, TlsError,
 };
 use propeller_protocol::{
     Alive, Base, Channel, ChunkRequest, DecodeError, InvalidTopic, Logs, MAX_MESSAGE_BYTES, Message,
@@ -65,8 +65,8 @@ pub struct Mqtt {
     pub username: Option<String>,
     /// Password, if the broker wants one.
     pub password: Option<SecretString>,
-    /// PEM file of certificate authorities for `mqtts`, in place of the system's.
-    pub ca: Option<PathBuf>,
+    /// Whom to trust for `mqtts`, in place of the system's certificate authorities.
+    pub ca: Option<Ca>,
     /// Where in the broker's topics we live.
     pub base: Base,
 }

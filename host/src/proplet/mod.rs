@@ -39,7 +39,8 @@ mod vitals;
 mod voice;
 
 pub use config::{
-    EngineSettings, Flags, LogFormat, Machine, Mqtt, ServiceSettings, Settings, SettingsError, TaskSettings,
+    EngineSettings, Flags, Join, JoinMqtt, JoinRegistry, LogFormat, Machine, Mqtt, ServiceSettings, Settings,
+    SettingsError, TaskSettings,
 };
 pub use journal::JournalError;
 pub use run::{Broken, Ended, Proplet};

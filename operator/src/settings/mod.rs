@@ -30,6 +30,7 @@ use std::{
 
 use propeller_api::Memory;
 use propeller_artifact::{ClientConfig, Registries};
+use propeller_bus::Ca;
 use propeller_control::session::Mqtt;
 use propeller_protocol::{Base, InvalidBase};
 use secrecy::{ExposeSecret, SecretString};
@@ -197,7 +198,7 @@ fn mqtt(flags: MqttFlags, file: MqttTable, password: Option<SecretString>) -> Re
         client_id: flags.client_id.or(file.client_id),
         username: flags.username.or(file.username),
         password,
-        ca: flags.ca.or(file.ca),
+        ca: flags.ca.or(file.ca).map(Ca::File),
         base: Base::new(&domain, &channel).map_err(SettingsError::Base)?,
     })
 }

@@ -244,7 +244,7 @@ async fn tls_trusts_the_configured_authority_only() -> Result<()> {
         ..options(broker.addr())
     };
     let (_publisher, mut events) = start(Options {
-        ca: Some(ca.clone()),
+        ca: Some(ca.clone().into()),
         ..secure.clone()
     })?;
     connected(&mut events).await?;
@@ -253,7 +253,7 @@ async fn tls_trusts_the_configured_authority_only() -> Result<()> {
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     std::fs::write(&ca, other.cert.pem())?;
     let stranger = Options {
-        ca: Some(ca.clone()),
+        ca: Some(ca.clone().into()),
         client_id: "stranger".into(),
         ..secure.clone()
     };
@@ -265,9 +265,12 @@ async fn tls_trusts_the_configured_authority_only() -> Result<()> {
     publisher.close().await;
 
     std::fs::write(&ca, "no certificate")?;
-    let error = start(Options { ca: Some(ca), ..secure })
-        .err()
-        .context("accepted an empty file")?;
+    let error = start(Options {
+        ca: Some(ca.into()),
+        ..secure
+    })
+    .err()
+    .context("accepted an empty file")?;
     assert!(
         error.to_string().contains("no usable certificate authorities"),
         "{error}"

@@ -1,11 +1,13 @@
 //! `propeller up` as a whole: with every part in its one process, killed and started again, and on a state that isn't right.
 
-use std::{fs, time::Instant};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use kube::{Api, api::PostParams};
 use propeller_api::{Phase, TaskStatus, is_true, types};
-use propeller_tests::{PATIENCE, Service, Standalone, cargo, wait_for};
+use propeller_tests::{
+    Mosquitto, PATIENCE, Program, Service, Spy, Standalone, cargo, mosquitto::Access, wait_for, world::PROPLET_READY,
+};
 use serde_json::{Value, json};
 use tokio::{process::Command, time::timeout};
 
@@ -229,6 +231,112 @@ async fn a_state_that_is_not_right_says_so() -> Result<()> {
     fs::write(&path, whole)?;
     let _repaired = home.up.whole().await?.arg("--repair").start(READY_AGAIN).await?;
     home.types(&["get", "task", "a"]).await?;
+    Ok(())
+}
+
+/// What a device needs, as it was written.
+fn joined(home: &Home, file: &str) -> Result<(PathBuf, String)> {
+    let path = home.person.home().join(file);
+    assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(&path)?;
+    let password = text.lines().find_map(|line| line.strip_prefix("password = \""));
+    let password = password.context("no password")?.trim_end_matches('"').to_owned();
+    Ok((path, password))
+}
+
+#[tokio::test]
+async fn a_device_joins_over_tls() -> Result<()> {
+    let mut home = Home::new().await?;
+    home.running.stop().await?;
+    home.running = home.up.open_to_devices().await?.start(READY_AGAIN).await?;
+    let told = home
+        .types(&["proplet", "add", "edge-1", "--label", "site=roof"])
+        .await?;
+    let (file, password) = joined(&home, "edge-1.join.toml")?;
+    ensure!(
+        told.contains("proplet --join edge-1.join.toml") && !told.contains(&password),
+        "{told}"
+    );
+    home.types(&["proplet", "add", "edge-1", "--to", "again.toml"])
+        .await
+        .expect_err("it has credentials");
+
+    let device = Program::new("proplet").await?;
+    let state = device.folder().join("state");
+    let device = device
+        .arg("--join")
+        .arg(&file)
+        .arg("--state-dir")
+        .arg(state)
+        .args(["--heartbeat-seconds", "1"]);
+    let mut device = device.start(PROPLET_READY).await?;
+    let image = home.push("addition").await?;
+    assert_eq!(
+        home.types(&["run", "--selector", "site=roof", &image, "add(20, 22)"])
+            .await?,
+        "42"
+    );
+
+    // Credentials last over restarts, and no longer than the Proplet.
+    home.running.kill()?;
+    home.running = home.up.open_to_devices().await?.start(READY_AGAIN).await?;
+    assert_eq!(home.types(&["run", "--on", "edge-1", &image, "add(1, 2)"]).await?, "3");
+    home.types(&["proplet", "remove", "edge-1"]).await?;
+    let refused = |line: &str| line.contains("the broker refuses us").then_some(());
+    device.process()?.wait_for_log("refusal", refused).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn mosquitto_takes_the_files_that_were_written() -> Result<()> {
+    let home = Home::new().await?;
+    let mut passwords = Vec::new();
+    for name in ["edge-1", "edge-2", "edge-1"] {
+        let file = format!("{name}.toml");
+        let line = [
+            "proplet",
+            "add",
+            name,
+            "--broker",
+            "mqtt://mqtt.lab",
+            "--mosquitto",
+            "rules",
+            "--to",
+            &file,
+            "--replace",
+        ];
+        home.types(&line).await?;
+        passwords.push(joined(&home, &file)?.1);
+    }
+    let directory = home.person.home().join("rules");
+    let broker = Mosquitto::start(Access::Files {
+        directory: &directory,
+        control: "secret",
+    })
+    .await?;
+    Spy::connect_as(broker.addr(), Some(("edge-1", &passwords[0])), "m/#")
+        .await
+        .expect_err("replaced");
+    let control = Spy::connect_as(broker.addr(), Some(("control", "secret")), "m/#").await?;
+    let edge = Spy::connect_as(broker.addr(), Some(("edge-1", &passwords[2])), "m/#").await?;
+    edge.publish("m/default/c/main/control/proplet/alive/edge-1", "")
+        .await?;
+    for others in ["control/proplet/alive/edge-2", "control/manager/start/edge-1"] {
+        let spoken = edge.publish(&format!("m/default/c/main/{others}"), "").await;
+        spoken.expect_err("spoke for another");
+    }
+    for name in ["edge-2", "edge-1"] {
+        control
+            .publish(&format!("m/default/c/main/control/manager/start/{name}"), "")
+            .await?;
+    }
+    edge.wait_for_message("its own start", |message| message.topic.ends_with("/start/edge-1"))
+        .await?;
+    assert_eq!(edge.messages().len(), 1, "saw another's message");
+    home.types(&["proplet", "remove", "edge-2", "--mosquitto", "rules"])
+        .await?;
+    let left = fs::read_to_string(directory.join("passwords"))?;
+    ensure!(left.contains("edge-1:$7$") && !left.contains("edge-2:"), "{left}");
     Ok(())
 }
 

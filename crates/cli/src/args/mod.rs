@@ -1,6 +1,7 @@
 //! The command line: flags and their help. What they mean together is for the commands.
 
 mod control;
+mod proplet;
 mod template;
 mod up;
 mod values;
@@ -13,6 +14,7 @@ use propeller_api::Memory;
 use propeller_types::FunctionRef;
 
 pub use control::{Apply, Cordon, Delete, Describe, Drain, Get, Logs, RemoteArgs, Rerun, ServerArgs, Wait, Wanted};
+pub use proplet::{AddProplet, OtherBroker, PropletCommand, PropletVerb, RemoveProplet};
 pub use template::{Build, Language, New};
 pub use up::{ComponentArgs, MqttArgs, PropletArgs, Up};
 pub use values::{KeyValue, Timeout};
@@ -100,6 +102,8 @@ pub enum Command {
     Uncordon(Cordon),
     /// Cordon a proplet, and wait until it has nothing to do
     Drain(Drain),
+    /// Let devices in, and out
+    Proplet(PropletCommand),
     /// Run a task once more, as a new Task
     Rerun(Rerun),
     /// Print a script that completes commands, flags and names in a shell
@@ -342,6 +346,12 @@ mod tests {
         check("uncordon a", None);
         check("drain a --evict --timeout 1h", None);
         check("rerun a --name b", None);
+        check("proplet add edge-1 -l a=b --to f --replace -n lab", None);
+        check(
+            "proplet add edge-1 --kube --broker mqtts://a --ca c --mosquitto d",
+            None,
+        );
+        check("proplet remove edge-1 --mosquitto d", None);
         check("logs a -f --tail 3 --timestamps -n lab", None);
         check(
             "up --no-proplet --listen 127.0.0.1:0 --mqtt mqtt://a --registry b:5000 --state-dir c --repair",
@@ -388,6 +398,10 @@ mod tests {
             "up --mqtt mqtt://a --mqtt-listen 127.0.0.1:0",
             Some("cannot be used with"),
         );
+        check("proplet add Edge", Some("not a proplet id"));
+        check("proplet add edge-1 --kube", Some("--broker <URL>"));
+        check("proplet add edge-1 --mosquitto d", Some("--broker <URL>"));
+        check("up --host a", Some("--mqtts-listen"));
         check("up --mqtt-username a", Some("--mqtt <URL>"));
         check("up --no-proplet --proplet-config a", Some("cannot be used with"));
         check("push a.wasm", Some("<REFERENCE>"));

@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, ValueHint};
 use propeller_bus::BrokerUrl;
 
-use super::RegistryArgs;
+use super::{KeyValue, RegistryArgs};
 
 const API: SocketAddr = at(7770);
 const MQTT: SocketAddr = at(1883);
@@ -61,6 +61,12 @@ pub struct MqttArgs {
     /// Where the embedded broker listens
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = MQTT)]
     pub mqtt_listen: SocketAddr,
+    /// Where the embedded broker listens for devices, with TLS, such as 0.0.0.0:8883 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "mqtt")]
+    pub mqtts_listen: Option<SocketAddr>,
+    /// What devices know this machine by: a name or an address [default: its host name]
+    #[arg(long, value_name = "HOST", requires = "mqtts_listen")]
+    pub host: Option<String>,
     /// Use this broker in place of the embedded one: mqtt://HOST[:1883] or mqtts://HOST[:8883]
     #[arg(long, value_name = "URL", conflicts_with = "mqtt_listen")]
     pub mqtt: Option<BrokerUrl>,
@@ -94,6 +100,9 @@ pub struct PropletArgs {
     /// Start no proplet here
     #[arg(long)]
     pub no_proplet: bool,
+    /// A label of the local proplet. Can be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", conflicts_with = "no_proplet")]
+    pub labels: Vec<KeyValue>,
     /// TOML file with settings of the local proplet, such as its labels and `[policy]`
     #[arg(long, value_name = "FILE", conflicts_with = "no_proplet", value_hint = ValueHint::FilePath)]
     pub proplet_config: Option<PathBuf>,

@@ -100,6 +100,15 @@ pub enum ControlError {
         name: String,
         namespace: String,
     },
+    /// What a device needs would be lost.
+    #[error("{} exists: name another file with `--to`, or make other credentials and replace it with `--replace`", .0.display())]
+    JoinFileExists(PathBuf),
+    /// They would be worth nothing.
+    #[error("`{0}` has credentials already: replace them with `--replace`, and its device needs the new file")]
+    HasCredentials(String),
+    /// What is told of a device makes no sense.
+    #[error("what the device needs can't be written: {0}")]
+    NoJoin(String),
     /// Words that name no resource.
     #[error("{0}")]
     Target(String),
@@ -182,6 +191,9 @@ impl ControlError {
             Self::Answer { .. } => "InvalidAnswer",
             Self::NotFound { .. } => "NotFound",
             Self::Target(_) => "Usage",
+            Self::JoinFileExists(_) => "FileExists",
+            Self::HasCredentials(_) => "AlreadyExists",
+            Self::NoJoin(_) => "InvalidAnswer",
             Self::Contended { .. } => "Conflict",
             Self::TimedOut { .. } => "TimedOut",
             Self::Hopeless { .. } => "EndedOtherwise",
@@ -192,7 +204,11 @@ impl ControlError {
     /// The exit code that says whose failure it is.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::InvalidUrl { .. } | Self::InvalidToken(_) | Self::Kubeconfig(_) | Self::Target(_) => Exit::Usage,
+            Self::InvalidUrl { .. }
+            | Self::InvalidToken(_)
+            | Self::Kubeconfig(_)
+            | Self::JoinFileExists(_)
+            | Self::Target(_) => Exit::Usage,
             Self::TimedOut { .. } | Self::Services { .. } => Exit::TimedOut,
             Self::Hopeless { .. } => Exit::Hopeless,
             Self::Nowhere
@@ -203,6 +219,8 @@ impl ControlError {
             | Self::Refused { .. }
             | Self::Answer { .. }
             | Self::NotFound { .. }
+            | Self::HasCredentials(_)
+            | Self::NoJoin(_)
             | Self::Contended { .. } => Exit::Control,
         }
     }

@@ -20,8 +20,11 @@ mod kind;
 mod logs;
 mod manifest;
 mod merge;
+mod mosquitto;
 pub mod names;
 mod place;
+mod private;
+mod proplet;
 pub mod remote;
 mod rerun;
 mod server;
@@ -35,7 +38,7 @@ pub use remote::TaskFailure;
 pub use server::Server;
 
 use crate::{
-    args::{Command, ServerArgs},
+    args::{Command, PropletCommand, PropletVerb, ServerArgs},
     failure::Failure,
     output::Output,
     settings::Environment,
@@ -54,6 +57,10 @@ pub async fn perform(command: &Command, environment: &Environment, output: &Outp
         Command::Cordon(args) => cordon::cordon(args, true, &server(&args.server).await?, output).await?,
         Command::Uncordon(args) => cordon::cordon(args, false, &server(&args.server).await?, output).await?,
         Command::Drain(args) => cordon::drain(args, &server(&args.server).await?, output).await?,
+        Command::Proplet(PropletCommand { verb }) => match verb {
+            PropletVerb::Add(args) => proplet::add(args, &server(&args.server).await?, output).await?,
+            PropletVerb::Remove(args) => proplet::remove(args, &server(&args.server).await?, output).await?,
+        },
         Command::Rerun(args) => rerun::rerun(args, &server(&args.server).await?, output).await?,
         _ => {}
     }

@@ -191,6 +191,25 @@ impl Server {
         })
     }
 
+    /// Lets a device into the control plane's own broker. Returns what the device needs.
+    pub async fn join(&self, name: &str, wish: &Value) -> Result<Value, ControlError> {
+        let path = format!("{}/{name}/join", path(Kind::Proplet, Some(&self.namespace)).url_path);
+        self.ask(format!("let {name} in"), Ok(post("POST", &path, wish))).await
+    }
+
+    /// Makes a Secret of Kubernetes', or puts it in the place of the one that is there.
+    pub async fn put_secret(&self, name: &str, secret: &Value, replace: bool) -> Result<(), ControlError> {
+        let path = format!("/api/v1/namespaces/{}/secrets", self.namespace);
+        let doing = || format!("keep the secret {name}");
+        match self.ask(doing(), Ok(post("POST", &path, secret))).await {
+            Err(error) if error.code() == Some(409) && replace => {
+                let path = format!("{path}/{name}");
+                self.ask(doing(), Ok(post("PUT", &path, secret))).await.map(drop)
+            }
+            done => done.map(drop),
+        }
+    }
+
     /// What is said of an answer that broke off.
     pub fn broken(&self, doing: String, source: io::Error) -> ControlError {
         self.error(doing, kube::Error::ReadEvents(source))
@@ -220,6 +239,16 @@ impl Server {
         };
         answer.map_err(|error| self.error(doing, error))
     }
+}
+
+fn post(method: &str, path: &str, body: &Value) -> http::Request<Vec<u8>> {
+    let mut request = http::Request::new(body.to_string().into_bytes());
+    // What can't be a method or a path is answered by the server.
+    *request.method_mut() = method.parse().unwrap_or_default();
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    let json = http::HeaderValue::from_static("application/json");
+    request.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    request
 }
 
 fn path(kind: Kind, namespace: Option<&str>) -> Request {

@@ -12,6 +12,7 @@ use propeller_standalone::{
     store::OpenError,
 };
 
+use super::tls::CertificateError;
 use crate::exit::Exit;
 
 /// Why `propeller up` doesn't start, or doesn't go on.
@@ -58,6 +59,14 @@ pub enum UpError {
     /// An account of it.
     #[error("an account of the embedded broker")]
     Account(#[from] AccountError),
+    /// Its certificates.
+    #[error("the certificates of the embedded broker in {}", path.display())]
+    Certificate {
+        /// Where they are.
+        path: PathBuf,
+        /// What is wrong.
+        source: CertificateError,
+    },
     /// The embedded registry.
     #[error(
         "the embedded registry: choose another address with `--registry-listen`, or use one that is there with `--registry`"

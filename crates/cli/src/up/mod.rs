@@ -9,10 +9,12 @@
 //! Each part is a crate of its own and knows none of the others; here they are only started, told of each other, and stopped in an order in which
 //! nothing that is on its way is lost: the proplet, which still reports; the control plane, which still acknowledges; then what they spoke over.
 
+mod accounts;
 mod error;
 mod inspector;
 mod parts;
 mod state;
+mod tls;
 
 use std::{fmt, future::pending, net::SocketAddr, sync::Arc};
 
@@ -117,7 +119,7 @@ impl Running {
         })?;
         let address = listener.local_addr().map_err(UpError::Api)?;
         let registry = embedded_registry(&args.components, &state)?;
-        let bus = Bus::start(&args.mqtt, &state).await?;
+        let bus = Bus::start(&args.mqtt, registry.as_ref(), &state).await?;
 
         let (health, metrics) = (Health::default(), Metrics::default());
         let logs = Logs::open(&state.path("logs"), Bounds::default()).map_err(|source| UpError::Directory {
@@ -141,6 +143,7 @@ impl Running {
             logs,
             token: Arc::clone(&token),
             inspector: inspector::inspector(environment.clone()),
+            joiner: bus.devices.clone().map(|devices| devices as _),
             health,
             metrics,
             stop: stop_api.clone(),

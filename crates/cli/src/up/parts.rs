@@ -1,18 +1,23 @@
 //! The parts beside the control plane: broker, registry, and the local proplet's settings.
 
-use propeller_bus::BrokerUrl;
+use std::sync::Arc;
+
+use propeller_bus::{BrokerUrl, Ca, InvalidBrokerUrl};
 use propeller_control::session::Mqtt;
 use propeller_embed::{
     broker::{Accounts, Broker, BrokerConfig, BrokerError, PasswordHash, Role},
     registry::{Registry, RegistryConfig, RegistryError},
 };
-use propeller_host::proplet::{Flags, Machine, Settings};
+use propeller_host::proplet::{Flags, JoinRegistry, Machine, Settings};
 use propeller_protocol::Base;
 use secrecy::SecretString;
 
 use super::{
     UpError,
+    accounts::{Devices, Way},
+    reference,
     state::{State, secret},
+    tls,
 };
 use crate::args::{ComponentArgs, MqttArgs, PropletArgs};
 
@@ -20,12 +25,14 @@ use crate::args::{ComponentArgs, MqttArgs, PropletArgs};
 pub const LOCAL: &str = "local";
 
 /// The control plane's user name at the embedded broker.
-const CONTROL: &str = "control";
+pub const CONTROL: &str = "control";
 
 /// The way between control plane and proplets.
 pub struct Bus {
     /// How the control plane connects.
     pub control: Mqtt,
+    /// Lets devices in, unless the broker is another one.
+    pub devices: Option<Arc<Devices>>,
     local: Credentials,
     broker: Option<Broker>,
 }
@@ -38,22 +45,25 @@ struct Credentials {
 
 impl Bus {
     /// Starts the embedded broker, unless there is another one.
-    pub async fn start(args: &MqttArgs, state: &State) -> Result<Self, UpError> {
+    pub async fn start(args: &MqttArgs, registry: Option<&Registry>, state: &State) -> Result<Self, UpError> {
         match &args.mqtt {
             Some(broker) => Self::elsewhere(broker.clone(), args),
-            None => Self::here(args, state).await,
+            None => Self::here(args, registry, state).await,
         }
     }
 
-    async fn here(args: &MqttArgs, state: &State) -> Result<Self, UpError> {
+    async fn here(args: &MqttArgs, registry: Option<&Registry>, state: &State) -> Result<Self, UpError> {
         // New with each start: nobody else needs to know them.
         let (control, local) = (secret(), secret());
         let accounts = Accounts::new();
         accounts.add(CONTROL, Role::Control, PasswordHash::of(&control)?)?;
         accounts.add(LOCAL, Role::Proplet, PasswordHash::of(&local)?)?;
+        let host = args.host.clone().unwrap_or_else(host_name);
+        let (tls, ca) = tls::listener(args, &host, state)?.unzip();
         let config = BrokerConfig {
             bind: args.mqtt_listen,
-            ..BrokerConfig::new(state.path("broker"), accounts)
+            tls,
+            ..BrokerConfig::new(state.path("broker"), accounts.clone())
         };
         let broker = Broker::start(config).await.map_err(|error| match error {
             BrokerError::Listen { .. } => UpError::BrokerAddress(error),
@@ -63,13 +73,18 @@ impl Bus {
         if address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
-        let url: BrokerUrl = format!("mqtt://{address}").parse().map_err(|_| {
-            UpError::Broker(BrokerError::Start {
-                directory: state.path("broker"),
-                source: "its address can't be written as a URL".into(),
-            })
-        })?;
+        let url = broker_url("mqtt", &address.ip().to_string(), address.port(), state)?;
+        let way = match (broker.tls_address(), ca) {
+            (Some(address), Some(ca)) => Some(Way {
+                broker: broker_url("mqtts", &host, address.port(), state)?,
+                ca,
+                registry: registry.map(|registry| registry_from_afar(registry, &host)),
+            }),
+            _ => None,
+        };
+        let devices = Devices::open(state.path("devices.json"), accounts, way)?;
         Ok(Self {
+            devices: Some(Arc::new(devices)),
             control: mqtt(url, Some(CONTROL.to_owned()), Some(control)),
             local: Credentials {
                 username: None,
@@ -92,8 +107,9 @@ impl Bus {
         };
         let username = args.mqtt_username.clone();
         let mut control = mqtt(broker, username.clone(), password.clone());
-        control.ca.clone_from(&args.mqtt_ca);
+        control.ca = args.mqtt_ca.clone().map(Ca::File);
         Ok(Self {
+            devices: None,
             control,
             local: Credentials { username, password },
             broker: None,
@@ -125,6 +141,35 @@ fn mqtt(broker: BrokerUrl, username: Option<String>, password: Option<SecretStri
     }
 }
 
+fn broker_url(scheme: &str, host: &str, port: u16, state: &State) -> Result<BrokerUrl, UpError> {
+    let host = match host.contains(':') {
+        true => format!("[{host}]"),
+        false => host.to_owned(),
+    };
+    let url = format!("{scheme}://{host}:{port}").parse();
+    url.map_err(|error: InvalidBrokerUrl| {
+        UpError::Broker(BrokerError::Start {
+            directory: state.path("broker"),
+            source: error.into(),
+        })
+    })
+}
+
+/// As the machine calls itself.
+fn host_name() -> String {
+    Machine::read().host_name.unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// References say `localhost`, which on a device is the device. A registry that listens on loopback only can't be reached from there.
+fn registry_from_afar(registry: &Registry, host: &str) -> (String, JoinRegistry) {
+    let address = registry.address();
+    let mirror = JoinRegistry {
+        mirrors: vec![format!("{host}:{}", address.port())],
+        plain_http: None,
+    };
+    (reference(address), mirror)
+}
+
 /// Starts the embedded registry, unless there is another one.
 pub fn embedded_registry(args: &ComponentArgs, state: &State) -> Result<Option<Registry>, UpError> {
     if args.other_registry.is_some() {
@@ -147,11 +192,18 @@ pub fn proplet_settings(args: &PropletArgs, state: &State, bus: &Bus) -> Result<
         config: args.proplet_config.clone(),
         id: LOCAL.parse().ok(),
         state_dir: Some(state.path("proplet")),
+        labels: args
+            .labels
+            .iter()
+            .map(|label| (label.key.clone(), label.value.clone()))
+            .collect(),
         ..Flags::default()
     };
     flags.mqtt.broker = Some(bus.control.broker.clone());
     flags.mqtt.username.clone_from(&bus.local.username);
-    flags.mqtt.ca.clone_from(&bus.control.ca);
+    if let Some(Ca::File(path)) = &bus.control.ca {
+        flags.mqtt.ca = Some(path.clone());
+    }
     let machine = Machine {
         password: bus.local.password.clone(),
         ..Machine::read()

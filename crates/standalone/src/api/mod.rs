@@ -5,6 +5,7 @@
 //! them: `…/tasks/{name}/log`, `/apis/propeller.dev/v1alpha1/components?image=`, `/openapi.json`, and the web page. Everything but health, version
 //! and the page's files needs the token.
 
+mod join;
 mod list;
 mod log;
 mod objects;
@@ -24,7 +25,7 @@ use axum::{
     http::{StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use propeller_api::{API_VERSION, GROUP, VERSION};
 use propeller_control::{health::Health, logs::Logs, metrics::Metrics};
@@ -36,7 +37,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::select::{Extract, Query, Selection};
-pub use self::status::Status;
+pub use self::{
+    join::{Joiner, NotJoined},
+    status::Status,
+};
 use crate::store::Store;
 
 /// What is known of a component, by its reference.
@@ -63,6 +67,8 @@ pub struct Api {
     pub token: Arc<SecretString>,
     /// Looks at components.
     pub inspector: Inspector,
+    /// Lets devices in, where there is a broker to let them into.
+    pub joiner: Option<Arc<dyn Joiner>>,
     /// Whether the control plane works.
     pub health: Health,
     /// Its figures.
@@ -90,6 +96,7 @@ fn router(api: Api) -> Router {
         .route("/components", get(component))
         .route("/{plural}", get(list_all))
         .route("/namespaces/{namespace}/{plural}", get(list_some).post(objects::create))
+        .route("/namespaces/{namespace}/proplets/{name}/join", post(join::join))
         .route("/namespaces/{namespace}/tasks/{name}/log", get(log::log))
         .route(
             "/namespaces/{namespace}/{plural}/{name}",

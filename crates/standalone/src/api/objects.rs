@@ -156,6 +156,9 @@ pub(super) async fn delete(State(api): State<Api>, path: Named, request: Request
     };
     let deleted = api.store.write(operation).await;
     let deleted = deleted.map_err(|refusal| Status::refused(kind, &key.name, &refusal))?;
+    if let (Resource::Proplet(proplet), Some(joiner)) = (&*deleted, &api.joiner) {
+        joiner.leave(&proplet.spec.connection_config.client_id);
+    }
     Ok(Json(json!({
         "kind": "Status",
         "apiVersion": "v1",
@@ -175,7 +178,7 @@ impl Api {
 }
 
 /// The body as JSON; null if there is none.
-async fn body(request: Request<Body>) -> Result<Value, Status> {
+pub(super) async fn body(request: Request<Body>) -> Result<Value, Status> {
     let bytes = to_bytes(request.into_body(), MOST)
         .await
         .map_err(|_| Status::too_large(MOST))?;

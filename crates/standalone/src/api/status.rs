@@ -89,6 +89,12 @@ impl Status {
         Self::new(StatusCode::BAD_GATEWAY, reason, message)
     }
 
+    /// There is a resource, and what belongs to it is there too.
+    pub fn exists(kind: Kind, name: &str, what: &str) -> Self {
+        let message = format!("{}.{GROUP} \"{name}\" {what}", kind.plural());
+        Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(kind, name)
+    }
+
     /// What the store says about that resource.
     pub fn refused(kind: Kind, name: &str, refusal: &Refusal) -> Self {
         let of = |code, reason, what: &str| {

@@ -41,6 +41,7 @@ impl World {
             logs: Logs::open(&folder.path().join("logs"), Default::default()).unwrap(),
             token: Arc::new("let-me-in".into()),
             inspector,
+            joiner: None,
             health: Health::default(),
             metrics: Metrics::default(),
             stop: CancellationToken::new(),

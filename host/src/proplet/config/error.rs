@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use propeller_api::{Invalid, InvalidPropletId};
+use propeller_artifact::InvalidSetting;
 use propeller_protocol::InvalidBase;
 
 use propeller_settings::FileError;
@@ -40,6 +41,9 @@ pub enum SettingsError {
     /// A part of the topics' base isn't one.
     #[error("mqtt.domain and mqtt.channel are levels of every topic")]
     Base(#[source] InvalidBase),
+    /// A table of a registry makes no sense.
+    #[error("a table of `registries`")]
+    Registry(#[source] InvalidSetting),
     /// The password's file can't be read.
     #[error("cannot read mqtt.password-file {}", path.display())]
     Password {

@@ -26,6 +26,9 @@ pub struct Flags {
     /// TOML file with settings.
     #[arg(long, value_name = "FILE", env = "PROPLET_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
+    /// File that `propeller proplet add` wrote for this device: identity, broker, secret. What the other settings say is stronger
+    #[arg(long, value_name = "FILE", env = "PROPLET_JOIN", hide_env_values = true)]
+    pub join: Option<PathBuf>,
     /// Identity: MQTT client id, user name and last level of every topic. 1 to 63 of a-z, 0-9 and - [default: the host name]
     #[arg(long, env = "PROPLET_ID", hide_env_values = true)]
     pub id: Option<PropletId>,

@@ -1,13 +1,15 @@
 //! One function per table: what is said in either place, and the default of what isn't.
 
-use std::{fs, net::Ipv4Addr, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::Path, time::Duration};
 
 use propeller_api::{Capacity, MAX_SECONDS, Memory, PropletId};
+use propeller_artifact::{Registries, Registry};
+use propeller_bus::Ca;
 use propeller_protocol::Base;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    EngineSettings, Mqtt, ServiceSettings, SettingsError, TaskSettings,
+    EngineSettings, Join, JoinMqtt, Mqtt, ServiceSettings, SettingsError, TaskSettings,
     file::{ArtifactsTable, CapacityTable, EngineTable, MqttTable, ServiceTable, TaskTable},
     groups::{ArtifactFlags, CapacityFlags, EngineFlags, MqttFlags, ServiceFlags, TaskFlags},
 };
@@ -41,28 +43,50 @@ pub(super) fn missing_state_dir() -> SettingsError {
 pub(super) fn mqtt(
     flags: MqttFlags,
     file: MqttTable,
+    join: Option<&Join>,
     id: &PropletId,
     password: Option<SecretString>,
 ) -> Result<Mqtt, SettingsError> {
-    let broker = flags.broker.or(file.broker).ok_or(SettingsError::Missing {
+    let join = join.map(|join| &join.mqtt);
+    let joined = |text: fn(&JoinMqtt) -> &String| join.map(text).cloned();
+    let broker = flags.broker.or(file.broker).or(join.map(|join| join.broker.clone()));
+    let broker = broker.ok_or(SettingsError::Missing {
         key: "mqtt.broker",
         variable: "PROPLET_MQTT_BROKER",
         flag: "--mqtt-broker",
     })?;
-    let domain = flags.domain.or(file.domain).unwrap_or_else(|| "default".to_owned());
-    let channel = flags.channel.or(file.channel).unwrap_or_else(|| "main".to_owned());
+    let domain = flags.domain.or(file.domain).or(joined(|join| &join.domain));
+    let channel = flags.channel.or(file.channel).or(joined(|join| &join.channel));
+    let domain = domain.unwrap_or_else(|| "default".to_owned());
+    let channel = channel.unwrap_or_else(|| "main".to_owned());
     // The variable is the environment's, which beats the file but not the flag or variable that names a file.
     let password = match (flags.password_file, password, file.password_file) {
         (Some(path), _, _) | (None, None, Some(path)) => Some(read_password(&path)?),
-        (None, password, _) => password,
+        (None, password, _) => password.or(join.map(|join| join.password.clone())),
     };
+    let ca = flags.ca.or(file.ca).map(Ca::File);
     Ok(Mqtt {
         broker,
         username: flags.username.or(file.username).unwrap_or_else(|| id.to_string()),
         password,
-        ca: flags.ca.or(file.ca),
+        ca: ca.or(join.and_then(|join| join.ca.clone()).map(Ca::Pem)),
         base: Base::new(&domain, &channel).map_err(SettingsError::Base)?,
     })
+}
+
+/// Those of the file, and of the other those that the file has no table for.
+pub(super) fn registries(file: Registries, join: Option<Join>) -> Result<Registries, SettingsError> {
+    let joined = join.map(|join| join.registries).unwrap_or_default();
+    let mut tables = BTreeMap::from(file);
+    for (host, registry) in joined {
+        let mirrors: Result<_, _> = registry.mirrors.iter().map(|mirror| mirror.parse()).collect();
+        tables.entry(host).or_insert(Registry {
+            mirrors: mirrors.map_err(SettingsError::Registry)?,
+            plain_http: registry.plain_http,
+            ..Registry::default()
+        });
+    }
+    Registries::try_from(tables).map_err(SettingsError::Registry)
 }
 
 fn read_password(path: &Path) -> Result<SecretString, SettingsError> {

@@ -23,6 +23,7 @@ mod error;
 mod file;
 mod flags;
 mod groups;
+mod join;
 mod merge;
 mod settings;
 #[cfg(test)]
@@ -30,4 +31,5 @@ mod tests;
 
 pub use error::SettingsError;
 pub use flags::{Flags, LogFormat};
+pub use join::{Join, JoinMqtt, JoinRegistry};
 pub use settings::{EngineSettings, Machine, Mqtt, ServiceSettings, Settings, TaskSettings};

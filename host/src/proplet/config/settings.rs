@@ -9,17 +9,17 @@ use std::{
 
 use propeller_api::{Capacity, Labels, Memory, PropletId};
 use propeller_artifact::Registries;
-use propeller_bus::BrokerUrl;
+use propeller_bus::{BrokerUrl, Ca};
 use propeller_delivery::ledger::Terms;
 use propeller_protocol::Base;
 use secrecy::SecretString;
 
 use super::{
-    Flags, LogFormat, SettingsError,
+    Flags, Join, LogFormat, SettingsError,
     file::File,
     merge::{
-        artifact_cache, at_most, capacity, engine, id_of_host, max_artifact, missing_state_dir, mqtt, policy, seconds,
-        service, task,
+        artifact_cache, at_most, capacity, engine, id_of_host, max_artifact, missing_state_dir, mqtt, policy,
+        registries, seconds, service, task,
     },
 };
 use crate::engine::{CompileBounds, Policy};
@@ -80,7 +80,7 @@ pub struct Mqtt {
     /// How we prove it.
     pub password: Option<SecretString>,
     /// Whom to trust, instead of the system's certificate authorities.
-    pub ca: Option<PathBuf>,
+    pub ca: Option<Ca>,
     /// Above all of our topics.
     pub base: Base,
 }
@@ -148,9 +148,15 @@ impl Settings {
             Some(path) => propeller_settings::read::<File>(path)?,
             None => File::default(),
         };
+        let join = flags
+            .join
+            .as_deref()
+            .map(propeller_settings::read::<Join>)
+            .transpose()?;
         let id = flags
             .id
             .or(file.id)
+            .or(join.as_ref().map(|join| join.id.clone()))
             .map_or_else(|| id_of_host(machine.host_name.as_deref()), Ok)?;
         let capacity = capacity(&flags.capacity, &file.capacity, machine.cpus, machine.memory)?;
         let task = task(flags.task, file.task, capacity)?;
@@ -160,7 +166,7 @@ impl Settings {
             ..capacity
         };
         let settings = Self {
-            mqtt: mqtt(flags.mqtt, file.mqtt, &id, machine.password)?,
+            mqtt: mqtt(flags.mqtt, file.mqtt, join.as_ref(), &id, machine.password)?,
             id,
             labels: file.labels.into_iter().chain(flags.labels).collect(),
             state_dir: flags
@@ -185,7 +191,7 @@ impl Settings {
             max_artifact: max_artifact(&flags.artifacts, &file.artifacts),
             artifact_cache: artifact_cache(&flags.artifacts, &file.artifacts),
             docker_config: flags.artifacts.docker_config.or(file.artifacts.docker_config),
-            registries: file.registries,
+            registries: registries(file.registries, join)?,
             policy: policy(file.policy)?,
         };
         propeller_api::validate_labels("labels", &settings.labels)?;

@@ -40,7 +40,7 @@ impl Person {
         Ok(Self { binary, home })
     }
 
-    fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 

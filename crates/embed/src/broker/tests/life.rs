@@ -29,7 +29,7 @@ async fn a_second_listener_speaks_tls() {
     let topic = "m/lab/c/main/control/manager/start/edge-1";
     let (_edge, mut edge) = start(Options {
         broker: format!("mqtts://localhost:{port}").parse().unwrap(),
-        ca: Some(tls.certificate),
+        ca: Some(tls.certificate.into()),
         ..options(broker.address(), "edge-1", &[topic])
     });
     connected(&mut edge).await;

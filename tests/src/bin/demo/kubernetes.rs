@@ -1,50 +1,19 @@
-//! `make demo`: from a component's source to `results: 42`, with every server real.
-//!
-//! Everything runs on free ports of loopback and ends with this process, however that ends.
+//! The same on Kubernetes: an API server, Mosquitto, docker-registry, the operator and a proplet.
 
 use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use propeller_api::{TaskStatus, is_true, types};
 use propeller_tests::{ControlPlane, Mosquitto, Program, Registry, Service, cargo, mosquitto, registry, wait_for};
-use tokio::{process::Command, signal};
+use tokio::process::Command;
 
-/// What the examples' YAML calls the registry.
-const REGISTRY: &str = "localhost:5000";
-/// The component's name there.
-const REPOSITORY: &str = "examples/addition:1.0.0";
+use crate::{REGISTRY, REPOSITORY, Story};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let done = tokio::select! {
-        done = demo() => done,
-        _ = signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; everything that was started is stopped")),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("\nerror: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn demo() -> Result<()> {
-    let story = Story::begin();
-
-    story.step("Build the component from its WIT and its source");
-    let component = cargo::guest("addition").await?;
-    // Here, so that the times below are those of starting.
-    cargo::binary("propeller").await?;
-    story.tell(&format!(
-        "examples/addition/component → {} ({} bytes)",
-        name(&component),
-        component.metadata()?.len()
-    ));
+pub async fn demo(story: &Story) -> Result<()> {
+    let component = crate::build(story).await?;
 
     story.step("Start a registry, a broker and a Kubernetes API server");
     let mut registry = Registry::start(registry::Access::Anyone).await?;
@@ -82,7 +51,7 @@ async fn demo() -> Result<()> {
     }
 
     story.step("Watch it");
-    let status = watch(&cluster, &story).await?;
+    let status = watch(&cluster, story).await?;
     story.run(&["kubectl", "get", "task", "addition"]);
     story.tell(cluster.kubectl(&["get", "task", "addition"]).await?.trim_end());
     let results = status
@@ -177,35 +146,4 @@ async fn watch(cluster: &ControlPlane, story: &Story) -> Result<TaskStatus> {
         Ok(status)
     })
     .await
-}
-
-fn name(path: &Path) -> String {
-    PathBuf::from(path.file_name().unwrap_or_default())
-        .display()
-        .to_string()
-}
-
-/// What is shown: a step, and below it what happens, each with the time since the beginning.
-struct Story {
-    begin: Instant,
-}
-
-impl Story {
-    fn begin() -> Self {
-        Self { begin: Instant::now() }
-    }
-
-    fn step(&self, title: &str) {
-        println!("\n[{:5.1} s] {title}", self.begin.elapsed().as_secs_f32());
-    }
-
-    fn run(&self, words: &[&str]) {
-        println!("  $ {}", words.join(" "));
-    }
-
-    fn tell(&self, text: &str) {
-        for line in text.lines() {
-            println!("    {line}");
-        }
-    }
 }

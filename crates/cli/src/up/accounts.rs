@@ -1,0 +1,130 @@
+//! Devices that may connect to the embedded broker: their names and the hashes of their secrets, kept in a file.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use propeller_api::PropletId;
+use propeller_bus::BrokerUrl;
+use propeller_embed::broker::{Accounts, PasswordHash, Role};
+use propeller_host::proplet::{Join, JoinMqtt, JoinRegistry};
+use propeller_standalone::api::{Joiner, NotJoined};
+use serde_json::Value;
+
+use super::{
+    UpError,
+    parts::{CONTROL, LOCAL},
+    state::{replace, secret},
+};
+
+/// Lets devices in.
+pub struct Devices {
+    path: PathBuf,
+    accounts: Accounts,
+    hashes: Mutex<BTreeMap<String, String>>,
+    way: Option<Way>,
+}
+
+/// How devices get here.
+pub struct Way {
+    /// The broker, as they see it.
+    pub broker: BrokerUrl,
+    /// Whom they are to trust.
+    pub ca: String,
+    /// The embedded registry by the name that it has here, and how they reach it.
+    pub registry: Option<(String, JoinRegistry)>,
+}
+
+impl Devices {
+    /// Lets those in that were let in before.
+    pub fn open(path: PathBuf, accounts: Accounts, way: Option<Way>) -> Result<Self, UpError> {
+        let unusable = |source| UpError::Directory {
+            path: path.clone(),
+            source,
+        };
+        let hashes = read(&path).map_err(unusable)?;
+        for (name, hash) in &hashes {
+            accounts.add(name, Role::Proplet, hash.parse()?)?;
+        }
+        Ok(Self {
+            path,
+            accounts,
+            hashes: Mutex::new(hashes),
+            way,
+        })
+    }
+
+    fn hashes(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.hashes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, hashes: &BTreeMap<String, String>) -> io::Result<()> {
+        replace(&self.path, serde_json::to_string(hashes)?.as_bytes())
+    }
+}
+
+fn read(path: &Path) -> io::Result<BTreeMap<String, String>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error),
+    }
+}
+
+impl Joiner for Devices {
+    fn join(&self, id: &PropletId, replaces: bool) -> Result<Value, NotJoined> {
+        let failed = |error: &dyn std::error::Error| NotJoined::Failed(error.to_string());
+        let way = self.way.as_ref().ok_or_else(|| {
+            NotJoined::NoWay(
+                "devices have no way in: start `propeller up` with `--mqtts-listen 0.0.0.0:8883`, and `--host` if they know this machine \
+                 by another name than its own"
+                    .to_owned(),
+            )
+        })?;
+        if matches!(id.as_str(), CONTROL | LOCAL) {
+            return Err(NotJoined::NoWay(format!(
+                "`{id}` is a name that this process uses itself: choose another"
+            )));
+        }
+        let password = secret();
+        let hash = PasswordHash::of(&password).map_err(|error| failed(&error))?;
+        let mut hashes = self.hashes();
+        if hashes.contains_key(id.as_str()) && !replaces {
+            return Err(NotJoined::Exists);
+        }
+        let mut with = hashes.clone();
+        with.insert(id.to_string(), hash.expose().to_owned());
+        // On disk before anybody has the secret.
+        self.keep(&with).map_err(|error| failed(&error))?;
+        *hashes = with;
+        drop(hashes);
+        self.accounts
+            .add(id.as_str(), Role::Proplet, hash)
+            .map_err(|error| failed(&error))?;
+        let join = Join {
+            id: id.clone(),
+            mqtt: JoinMqtt {
+                broker: way.broker.clone(),
+                password,
+                ca: Some(way.ca.clone()),
+                domain: "default".to_owned(),
+                channel: "main".to_owned(),
+            },
+            registries: way.registry.clone().into_iter().collect(),
+        };
+        serde_json::to_value(&join).map_err(|error| failed(&error))
+    }
+
+    fn leave(&self, id: &PropletId) {
+        let mut hashes = self.hashes();
+        if hashes.remove(id.as_str()).is_some() {
+            self.accounts.revoke(id.as_str());
+            if let Err(error) = self.keep(&hashes) {
+                tracing::error!(%error, proplet = %id, "its credentials are gone until the next start only");
+            }
+        }
+    }
+}
