@@ -27,6 +27,7 @@ test: setup programs languages ## Every test
 # In a release build: the figures of any other mean nothing.
 bench: setup guests ## What things cost, each beside its floor; BENCH="engine --output json" for programs
 	@scripts/wasmtime >/dev/null
+	@$(MAKE) --no-print-directory -C examples go
 	$(CARGO) build --locked --release --bins
 	$(CARGO) run --locked --release --bin bench -- $(or $(BENCH),engine)
 
@@ -37,6 +38,7 @@ sim: ## Simulated worlds, with the promises of delivery checked in each; SIM="--
 chaos: programs ## Real tasks while real servers are killed, frozen and cut off; CHAOS="--seed 7 --seconds 60"
 	@scripts/setup servers control_plane
 	$(CARGO) run --locked --bin chaos -- $(CHAOS)
+	$(CARGO) run --locked --bin chaos -- --on up $(CHAOS)
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

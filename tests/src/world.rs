@@ -88,13 +88,19 @@ impl World {
     /// # Errors
     /// When it doesn't.
     pub async fn start_control(&self) -> Result<Service> {
+        self.control_by(self.broker.addr()).await?.start(OPERATOR_READY).await
+    }
+
+    /// What decides, of whichever shell, about to be started with that way to the broker.
+    ///
+    /// # Errors
+    /// When it doesn't build.
+    pub async fn control_by(&self, broker: SocketAddr) -> Result<Program> {
         match &self.shell {
-            Shell::Kubernetes(_) => self.start_operator().await,
+            Shell::Kubernetes(_) => self.operator_by(broker, &self.namespace).await,
             Shell::Standalone(up) => {
                 let up = up.program().await?.args(["--no-proplet", "--registry", "elsewhere"]);
-                up.args(["--mqtt", &format!("mqtt://{}", self.broker.addr())])
-                    .start(OPERATOR_READY)
-                    .await
+                Ok(up.args(["--mqtt", &format!("mqtt://{broker}")]))
             }
         }
     }

@@ -195,7 +195,7 @@ fn grants() -> Vec<Case> {
     let targets = |field: &'static str, taken: &[&str], refused: &[&str]| {
         let case = |text: &&str, expected| Case(field, json!([text]), expected);
         let taken: Vec<_> = taken.iter().map(|text| case(text, None)).collect();
-        let refused = refused.iter().map(|text| case(text, Some("write a name")));
+        let refused = refused.iter().map(|text| case(text, Some("write a name|is no ")));
         taken.into_iter().chain(refused).collect::<Vec<_>>()
     };
     let (name, label) = (format!("{}a", "a.".repeat(126)), "a".repeat(63));

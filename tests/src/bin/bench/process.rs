@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use propeller_tests::cargo;
+use propeller_tests::{cargo, languages};
 use tempfile::TempDir;
 
 use crate::table::Table;
@@ -40,6 +40,16 @@ pub async fn measure(table: &mut Table, rounds: usize, wasmtime: PathBuf) -> Res
         }
         table.beside(what, "ms", figures, "the wasmtime command", floors);
     }
+    // A core module, which the wasmtime command calls in another way.
+    let go = languages::example("go").await?;
+    let run: [&Path; 3] = ["run".as_ref(), &go, call];
+    ensure!(propeller.answers(&run)? == "42\n", "the Go component adds otherwise");
+    let figures = (0..rounds * PROCESSES).map(|_| propeller.millis(&run));
+    table.add(
+        "a process: run of Go's 1.8 MiB, compiled before",
+        "ms",
+        figures.collect::<Result<_>>()?,
+    );
     Ok(())
 }
 

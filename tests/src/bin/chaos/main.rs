@@ -46,9 +46,18 @@ struct Flags {
     /// How many proplets there are.
     #[arg(long, default_value_t = 4)]
     proplets: usize,
+    /// Which control plane: two operators on an API server, or `propeller up`.
+    #[arg(long, value_enum, default_value_t = On::Kubernetes)]
+    on: On,
     /// A summary for people, or JSON.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum On {
+    Kubernetes,
+    Up,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -103,10 +112,15 @@ async fn main() -> ExitCode {
         seconds,
         tasks,
         proplets,
+        on,
         ..
     } = flags;
+    let on = on
+        .to_possible_value()
+        .map(|on| on.get_name().to_owned())
+        .unwrap_or_default();
     eprintln!(
-        "again: PROPELLER_TEST_KEEP=1 cargo run --locked --bin chaos -- --seed {seed} --seconds {seconds} --tasks {tasks} --proplets {proplets}"
+        "again: PROPELLER_TEST_KEEP=1 cargo run --locked --bin chaos -- --seed {seed} --seconds {seconds} --tasks {tasks} --proplets {proplets} --on {on}"
     );
     ExitCode::FAILURE
 }
@@ -119,7 +133,10 @@ async fn run(flags: &Flags, seed: u64) -> Result<Summary> {
         println!("seed {seed}");
         faults.iter().for_each(|planned| println!("{planned}"));
     }
-    let mut world = World::kubernetes().await?;
+    let mut world = match flags.on {
+        On::Kubernetes => World::kubernetes().await?,
+        On::Up => World::standalone().await?,
+    };
     let marks = scratch::folder("marks")?;
     let images = Images::push(&world).await?;
     let planned = tasks::plan(&mut rng, period, flags.tasks, &images, marks.path());
@@ -127,7 +144,7 @@ async fn run(flags: &Flags, seed: u64) -> Result<Summary> {
 
     let tasks = world.tasks().await?;
     let mut seen = Seen::default();
-    let mut victims = site.victims(&mut world)?;
+    let mut victims = site.victims(&mut world);
     disturb(&mut victims, &faults, period, &planned, &tasks, &mut seen).await?;
     let ended_by_themselves = ends(&victims);
     seen.wrong.extend(crashes(&victims));

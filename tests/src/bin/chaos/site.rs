@@ -1,4 +1,4 @@
-//! Who takes part: two operators, and proplets, each with its own way to the broker.
+//! Who takes part: two operators or one `propeller up`, and proplets, each with its own way to the broker.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use kube::api::ListParams;
 use propeller_api::{is_true, types};
-use propeller_tests::{PATIENCE, Proxy, Service, World, wait_for};
+use propeller_tests::{PATIENCE, Proxy, Service, World, wait_for, world::Shell};
 use serde_json::json;
 
 use crate::{
@@ -24,7 +24,11 @@ impl Site {
     /// Starts them, and waits until every proplet is known to be there.
     pub async fn start(world: &World, proplets: usize, marks: &Path) -> Result<Self> {
         let mut operators = Vec::new();
-        for _ in 0..2 {
+        let replicas = match world.shell {
+            Shell::Kubernetes(_) => 2,
+            Shell::Standalone(_) => 1,
+        };
+        for _ in 0..replicas {
             operators.push(start_operator(world).await?);
         }
         let starts = (0..proplets).map(|index| start_proplet(world, index, marks));
@@ -49,8 +53,8 @@ impl Site {
     }
 
     /// Everybody whom faults may hit.
-    pub fn victims<'a>(&'a mut self, world: &'a mut World) -> Result<Vec<(Target, Victim<'a>)>> {
-        let cluster = world.cluster()?;
+    pub fn victims<'a>(&'a mut self, world: &'a mut World) -> Vec<(Target, Victim<'a>)> {
+        let cluster = world.cluster().ok();
         let program = |service, proxy, keeps| {
             Victim::Program(Program {
                 service,
@@ -69,8 +73,8 @@ impl Site {
                 .map(|(index, (proplet, proxy))| (Target::Proplet(index), program(proplet, Some(&*proxy), "state"))),
         );
         victims.push((Target::Broker, program(&mut world.broker, None, "mosquitto.db")));
-        victims.push((Target::ApiServer, Victim::ApiServer(cluster)));
-        Ok(victims)
+        victims.extend(cluster.map(|cluster| (Target::ApiServer, Victim::ApiServer(cluster))));
+        victims
     }
 
     /// Ends everything on purpose: what is dropped while it runs shows its log.
@@ -103,8 +107,12 @@ impl Site {
 
 async fn start_operator(world: &World) -> Result<(Service, Proxy)> {
     let proxy = Proxy::start(world.broker.addr()).await?;
-    let operator = world.operator_by(proxy.addr(), &world.namespace).await?;
-    Ok((operator.start("serving health and metrics").await?, proxy))
+    let operator = world.control_by(proxy.addr()).await?;
+    let ready = match world.shell {
+        Shell::Kubernetes(_) => "serving health and metrics",
+        Shell::Standalone(_) => "API",
+    };
+    Ok((operator.start(ready).await?, proxy))
 }
 
 async fn start_proplet(world: &World, index: usize, marks: &Path) -> Result<(Service, Proxy)> {
