@@ -128,7 +128,10 @@ async fn main() -> ExitCode {
 async fn run(flags: &Flags, seed: u64) -> Result<Summary> {
     let period = Duration::from_secs(flags.seconds);
     let mut rng = Rng::with_seed(seed);
-    let faults = faults::plan(&mut rng, period, flags.proplets);
+    let mut faults = faults::plan(&mut rng, period, flags.proplets);
+    if flags.on == On::Up {
+        faults.retain(|planned| !matches!(planned.target, Target::ApiServer | Target::Operator(1..)));
+    }
     if flags.output == Output::Text {
         println!("seed {seed}");
         faults.iter().for_each(|planned| println!("{planned}"));
