@@ -6,6 +6,7 @@
 //!       ──► ControlPlane ───── etcd, API server ─┘
 //!       ──► Standalone: a state for `propeller up`
 //!       ──► Proxy: a connection that can be cut
+//!       ──► Browser: a real one, for the web page
 //!       ──► Spy: sees and says anything over MQTT
 //!       ──► cargo: our programs and the guests, built once
 //!       ──► languages: the examples that are not Rust
@@ -18,6 +19,7 @@
 //!
 //! Nothing here is shipped, nothing replaces a part of Propeller by a fake, and nothing uses the network beyond loopback.
 
+mod browser;
 pub mod cargo;
 mod control_plane;
 pub mod guests;
@@ -36,6 +38,7 @@ mod standalone;
 mod wait;
 pub mod world;
 
+pub use browser::Browser;
 pub use control_plane::ControlPlane;
 pub use launch::Launch;
 pub use mosquitto::Mosquitto;

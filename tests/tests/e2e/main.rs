@@ -35,4 +35,5 @@ mod proplet;
 mod runs;
 mod specs;
 mod up;
+mod web;
 mod work;

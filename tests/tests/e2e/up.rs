@@ -18,14 +18,14 @@ const READY: &str = "made a Proplet for a proplet";
 const READY_AGAIN: &str = "proplet starts";
 
 /// Somebody at home, with everything in one process.
-struct Home {
-    up: Standalone,
+pub(crate) struct Home {
+    pub(crate) up: Standalone,
     running: Service,
     person: Person,
 }
 
 impl Home {
-    async fn new() -> Result<Self> {
+    pub(crate) async fn new() -> Result<Self> {
         let up = Standalone::new()?;
         let running = up.whole().await?.start(READY).await?;
         Ok(Self {
@@ -43,7 +43,7 @@ impl Home {
     }
 
     /// The output of a command that finds its control plane by the environment.
-    async fn types(&self, line: &[&str]) -> Result<String> {
+    pub(crate) async fn types(&self, line: &[&str]) -> Result<String> {
         let mut command = self.person.command(line);
         command
             .env("PROPELLER_SERVER", self.up.url())
@@ -57,7 +57,7 @@ impl Home {
         Ok(printed)
     }
 
-    async fn push(&self, guest: &str) -> Result<String> {
+    pub(crate) async fn push(&self, guest: &str) -> Result<String> {
         let file = cargo::guest(guest).await?;
         let reference = format!("{}/tests/{guest}:1", self.up.registry());
         self.types(&["push", file.to_str().context("a path")?, &reference])
@@ -65,7 +65,7 @@ impl Home {
         Ok(reference)
     }
 
-    async fn create(&self, name: &str, spec: Value) -> Result<()> {
+    pub(crate) async fn create(&self, name: &str, spec: Value) -> Result<()> {
         let task = json!({
             "apiVersion": "propeller.dev/v1alpha1", "kind": "Task", "metadata": {"name": name}, "spec": spec,
         });
@@ -76,7 +76,7 @@ impl Home {
         Ok(())
     }
 
-    async fn finished(&self, name: &str) -> Result<TaskStatus> {
+    pub(crate) async fn finished(&self, name: &str) -> Result<TaskStatus> {
         let tasks: Api<propeller_crd::Task> = Api::namespaced(self.up.client()?, "default");
         wait_for(&format!("{name} to end"), PATIENCE, async || {
             let status = tasks.get(name).await?.status.context("no status")?;
