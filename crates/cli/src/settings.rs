@@ -74,6 +74,11 @@ impl Environment {
         self.below(&self.state_home, ".local/state", "up")
     }
 
+    /// How all registries are reached.
+    pub fn registries(&self, args: &RegistryArgs) -> Result<Registries, Failure> {
+        self.tables(args)?.into_registries("", false)
+    }
+
     /// A client for the registry of this reference.
     pub fn client(&self, args: &RegistryArgs, reference: &Reference) -> Result<Client, Failure> {
         let cache = self.cache(args);

@@ -78,7 +78,7 @@ function openTokenForm() {
     heading('Propeller asks for its token'),
     h('div', { class: 'field' },
       h('label', { for: 'token' }, 'Token'), input,
-      h('p', { class: 'hint', id: 'token-hint' }, 'It is in the file ', h('code', {}, 'propeller up'), ' printed.'),
+      h('p', { class: 'hint', id: 'token-hint' }, 'It is in the file ', h('code', {}, 'token'), ' of the directory that ', h('code', {}, 'propeller up'), ' named as its state.'),
       error),
     h('div', { class: 'actions' }, h('button', { type: 'submit', class: 'primary' }, 'Enter')));
   return { title: 'Token', node, close: () => {} };

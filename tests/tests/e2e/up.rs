@@ -227,7 +227,7 @@ async fn a_state_that_is_not_right_says_so() -> Result<()> {
             .is_some_and(|words| words.contains("--repair")),
         "{error}"
     );
-    // What can be read of a state that is whole is everything.
+    // A state that is whole is left as it is.
     fs::write(&path, whole)?;
     let _repaired = home.up.whole().await?.arg("--repair").start(READY_AGAIN).await?;
     home.types(&["get", "task", "a"]).await?;

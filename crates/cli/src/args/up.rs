@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, ValueHint};
 use propeller_bus::BrokerUrl;
 
-use super::{KeyValue, RegistryArgs};
+use super::KeyValue;
 
 const API: SocketAddr = at(7770);
 const MQTT: SocketAddr = at(1883);
@@ -49,9 +49,9 @@ pub struct Up {
     /// Who runs them.
     #[command(flatten)]
     pub proplet: PropletArgs,
-    /// How registries are reached.
-    #[command(flatten)]
-    pub registry: RegistryArgs,
+    /// Configuration file with mirrors, CAs and credentials of registries [default: ~/.config/propeller/config.toml if there is one]
+    #[arg(long, value_name = "FILE", env = "PROPELLER_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
 }
 
 /// The message bus.

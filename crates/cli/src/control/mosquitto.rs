@@ -16,7 +16,7 @@ use ring::pbkdf2::{PBKDF2_HMAC_SHA512, derive};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use super::private;
+use super::private::Private;
 
 const PASSWORDS: &str = "passwords";
 const ACL: &str = "acl";
@@ -38,7 +38,7 @@ pub fn add(directory: &Path, name: &str, password: &SecretString) -> io::Result<
     write(directory, &lines)?;
     let rules = directory.join(ACL);
     if !rules.exists() {
-        private::write(&rules, acl().as_bytes())?;
+        Private::begin(&rules)?.write(acl().as_bytes())?;
     }
     Ok(())
 }
@@ -64,7 +64,9 @@ fn passwords(directory: &Path) -> io::Result<Vec<String>> {
 
 fn write(directory: &Path, lines: &[String]) -> io::Result<()> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    private::write(&directory.join(PASSWORDS), text.as_bytes())
+    Private::begin(&directory.join(PASSWORDS))?
+        .like_before()?
+        .write(text.as_bytes())
 }
 
 fn is_of(line: &str, name: &str) -> bool {

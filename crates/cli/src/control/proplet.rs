@@ -1,7 +1,7 @@
 //! `propeller proplet add` and `remove`: a device gets in, or doesn't any more.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ControlError, kind::Kind, mosquitto, private, server::Server};
+use super::{ControlError, kind::Kind, mosquitto, private::Private, server::Server};
 use crate::{
     args::{AddProplet, OtherBroker, RemoveProplet},
     failure::Failure,
@@ -40,21 +40,13 @@ pub async fn add(args: &AddProplet, server: &Server, output: &Output) -> Result<
         path: file.clone(),
         source,
     };
-    private::write(&file, b"").map_err(unwritable)?;
-    let joined = match &args.broker.broker {
-        Some(_) => elsewhere(args, server).await,
-        None => here(args, server).await,
-    };
-    let (join, secret) = match joined {
-        Ok(joined) => joined,
-        Err(failure) => {
-            // It's empty, and ours.
-            let _ = fs::remove_file(&file);
-            return Err(failure);
-        }
+    let place = Private::begin(&file).map_err(unwritable)?;
+    let (join, secret) = match &args.broker.broker {
+        Some(_) => elsewhere(args, server).await?,
+        None => here(args, server).await?,
     };
     let text = toml::to_string(&join).map_err(|error| unwritable(io::Error::other(error)))?;
-    private::write(&file, text.as_bytes()).map_err(unwritable)?;
+    place.write(text.as_bytes()).map_err(unwritable)?;
     output.report(&Added {
         proplet: &args.name,
         file: &file,

@@ -34,8 +34,8 @@ pub struct Way {
     pub broker: BrokerUrl,
     /// Whom they are to trust.
     pub ca: String,
-    /// The embedded registry by the name that it has here, and how they reach it.
-    pub registry: Option<(String, JoinRegistry)>,
+    /// How they reach the embedded registry.
+    pub registries: BTreeMap<String, JoinRegistry>,
 }
 
 impl Devices {
@@ -100,10 +100,11 @@ impl Joiner for Devices {
         // On disk before anybody has the secret.
         self.keep(&with).map_err(|error| failed(&error))?;
         *hashes = with;
-        drop(hashes);
+        // Under the lock, so that file and broker know the same secret.
         self.accounts
             .add(id.as_str(), Role::Proplet, hash)
             .map_err(|error| failed(&error))?;
+        drop(hashes);
         let join = Join {
             id: id.clone(),
             mqtt: JoinMqtt {
@@ -113,18 +114,21 @@ impl Joiner for Devices {
                 domain: "default".to_owned(),
                 channel: "main".to_owned(),
             },
-            registries: way.registry.clone().into_iter().collect(),
+            registries: way.registries.clone(),
         };
         serde_json::to_value(&join).map_err(|error| failed(&error))
     }
 
-    fn leave(&self, id: &PropletId) {
+    fn leave(&self, id: &PropletId) -> Result<bool, NotJoined> {
         let mut hashes = self.hashes();
-        if hashes.remove(id.as_str()).is_some() {
-            self.accounts.revoke(id.as_str());
-            if let Err(error) = self.keep(&hashes) {
-                tracing::error!(%error, proplet = %id, "its credentials are gone until the next start only");
-            }
+        let mut without = hashes.clone();
+        if without.remove(id.as_str()).is_none() {
+            return Ok(false);
         }
+        self.keep(&without)
+            .map_err(|error| NotJoined::Failed(error.to_string()))?;
+        *hashes = without;
+        self.accounts.revoke(id.as_str());
+        Ok(true)
     }
 }

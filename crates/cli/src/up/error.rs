@@ -13,7 +13,7 @@ use propeller_standalone::{
 };
 
 use super::tls::CertificateError;
-use crate::exit::Exit;
+use crate::{exit::Exit, failure::Failure};
 
 /// Why `propeller up` doesn't start, or doesn't go on.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum UpError {
     /// Neither a flag nor the environment says where state belongs.
     #[error("nobody says where to keep the state: set HOME, XDG_STATE_HOME or `--state-dir`")]
     NoStateDirectory,
+    /// The configuration of registries can't be used.
+    #[error("the configuration of registries")]
+    Settings(#[source] Box<Failure>),
     /// The directory can't be used.
     #[error("can't use the state directory {}", path.display())]
     Directory {
@@ -102,7 +105,7 @@ impl UpError {
     /// A stable label in CamelCase.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NoStateDirectory | Self::PropletSettings(_) => "InvalidSettings",
+            Self::NoStateDirectory | Self::PropletSettings(_) | Self::Settings(_) => "InvalidSettings",
             Self::InUse { .. } => "StateInUse",
             Self::Directory { .. } => "StateUnusable",
             Self::Store(OpenError::Damaged { .. }) => "StateDamaged",
@@ -116,7 +119,7 @@ impl UpError {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NoStateDirectory | Self::PropletSettings(_) => Exit::Usage,
+            Self::NoStateDirectory | Self::PropletSettings(_) | Self::Settings(_) => Exit::Usage,
             _ => Exit::Failed,
         }
     }

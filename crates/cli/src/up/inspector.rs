@@ -9,11 +9,12 @@ use serde_json::Value;
 use crate::{args::RegistryArgs, component::Access, failure::Failure, inspect, settings::Environment, source::Source};
 
 /// Looks at components with what the environment says of registries.
-pub fn inspector(environment: Arc<Environment>) -> Inspector {
+pub fn inspector(environment: Arc<Environment>, args: RegistryArgs) -> Inspector {
+    let args = Arc::new(args);
     Arc::new(move |image| {
-        let environment = Arc::clone(&environment);
+        let (environment, args) = (Arc::clone(&environment), Arc::clone(&args));
         Box::pin(async move {
-            look(&environment, image).await.map_err(|failure| Uninspected {
+            look(&environment, &args, image).await.map_err(|failure| Uninspected {
                 is_invalid: matches!(failure, Failure::UnknownSource { .. }),
                 message: chain(&failure),
             })
@@ -22,14 +23,13 @@ pub fn inspector(environment: Arc<Environment>) -> Inspector {
 }
 
 /// Only references: whoever may ask has no right to files here.
-async fn look(environment: &Environment, image: String) -> Result<Value, Failure> {
+async fn look(environment: &Environment, args: &RegistryArgs, image: String) -> Result<Value, Failure> {
     let reference = image
         .parse()
         .map_err(|source| Failure::UnknownSource { text: image, source })?;
-    let args = RegistryArgs::default();
     let access = Access {
         environment,
-        args: &args,
+        args,
         bars: false,
     };
     let inspected = inspect::look(&Source::Reference(reference), None, &access).await?;

@@ -16,7 +16,7 @@ mod parts;
 mod state;
 mod tls;
 
-use std::{fmt, future::pending, net::SocketAddr, sync::Arc};
+use std::{fmt, future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use propeller_artifact::ClientConfig;
 use propeller_control::{
@@ -28,10 +28,10 @@ use propeller_host::proplet::{Ended, Proplet, signals};
 use propeller_standalone::{
     api::{self, Api},
     plane::{Broken, Config, Plane},
-    store::{Store, repair},
+    store::{OpenError, Repaired, Store, repair},
 };
 use serde::Serialize;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinError};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinError, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use self::error::UpError;
@@ -40,12 +40,15 @@ use self::{
     state::{ServerFile, State},
 };
 use crate::{
-    args::{Global, Up},
+    args::{Global, RegistryArgs, Up},
     exit::Exit,
     failure::Failure,
     output::Output,
     settings::Environment,
 };
+
+/// What requests under way may take when it stops.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// The namespace of proplets that announce themselves, and of whatever names none.
 const NAMESPACE: &str = "default";
@@ -59,7 +62,7 @@ struct Listening {
     #[serde(skip_serializing_if = "Option::is_none")]
     registry: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    proplet: Option<&'static str>,
+    proplet: Option<String>,
     state: std::path::PathBuf,
 }
 
@@ -76,7 +79,7 @@ pub async fn up(args: &Up, global: &Global, environment: Arc<Environment>, outpu
         broken = running.broken() => Some(broken),
     };
     if broken.is_none() && !global.quiet {
-        output.note("stopping: running tasks have 30 s to finish; once more to end at once");
+        output.note("stopping: running tasks may finish; once more to end at once");
     }
     let ended = running.stop(signals).await;
     match broken {
@@ -100,6 +103,7 @@ struct Running {
 }
 
 struct LocalProplet {
+    id: String,
     task: AbortOnDropHandle<Result<Ended, propeller_host::proplet::Broken>>,
     signals: mpsc::Sender<()>,
 }
@@ -126,10 +130,17 @@ impl Running {
             path: state.path("logs"),
             source,
         })?;
+        let registries = RegistryArgs {
+            config: args.config.clone(),
+            ..RegistryArgs::default()
+        };
         let config = Config {
             mqtt: bus.control.clone(),
             artifacts: ClientConfig {
                 docker_config: environment.docker_config.clone(),
+                registries: environment
+                    .registries(&registries)
+                    .map_err(|failure| UpError::Settings(Box::new(failure)))?,
                 ..ClientConfig::new(state.path("artifacts"))
             },
             register_in: Some(NAMESPACE.to_owned()),
@@ -142,7 +153,7 @@ impl Running {
             store,
             logs,
             token: Arc::clone(&token),
-            inspector: inspector::inspector(environment.clone()),
+            inspector: inspector::inspector(environment.clone(), registries),
             joiner: bus.devices.clone().map(|devices| devices as _),
             health,
             metrics,
@@ -165,7 +176,7 @@ impl Running {
                 api: url,
                 mqtt: bus.url(),
                 registry: registry.as_ref().map(|registry| reference(registry.address())),
-                proplet: proplet.as_ref().map(|_| parts::LOCAL),
+                proplet: proplet.as_ref().map(|proplet| proplet.id.clone()),
                 state: directory,
             },
             proplet,
@@ -200,9 +211,10 @@ impl Running {
     }
 
     /// In order. A signal that comes meanwhile ends running tasks at once.
-    async fn stop(self, mut signals: mpsc::Receiver<()>) -> Result<Exit, UpError> {
+    async fn stop(mut self, mut signals: mpsc::Receiver<()>) -> Result<Exit, UpError> {
         let mut ended = Ok(Exit::Done);
-        if let Some(mut proplet) = self.proplet {
+        // What ended by itself was awaited already.
+        if let Some(mut proplet) = self.proplet.take().filter(|proplet| !proplet.task.is_finished()) {
             let _ = proplet.signals.send(()).await;
             let again = proplet.signals.clone();
             let pass_on = async {
@@ -219,16 +231,28 @@ impl Running {
                 () = pass_on => Ok(Exit::Interrupted),
             };
         }
+        tokio::select! {
+            stopped = self.stop_others() => stopped.and(ended),
+            _ = signals.recv() => Ok(Exit::Interrupted),
+        }
+    }
+
+    async fn stop_others(mut self) -> Result<(), UpError> {
         self.stop_plane.cancel();
-        let plane = flatten(self.plane.await);
+        let plane = match self.plane.is_finished() {
+            true => Ok(()),
+            false => flatten((&mut self.plane).await),
+        };
         self.stop_api.cancel();
-        let _ = self.api.await;
+        if !self.api.is_finished() {
+            // A request whose client says nothing more holds up nobody.
+            let _ = timeout(GOODBYE, &mut self.api).await;
+        }
         self.bus.stop().await?;
         if let Some(registry) = self.registry {
             registry.stop().await.map_err(UpError::Registry)?;
         }
-        plane?;
-        ended
+        plane
     }
 }
 
@@ -248,20 +272,29 @@ async fn proplet_end(
 
 fn open(state: &State, wants_repair: bool, output: &Output) -> Result<Store, UpError> {
     let path = state.path("state.db");
-    if wants_repair && path.exists() {
-        let (aside, count) = repair(&path)?;
-        let aside = aside.display();
-        output.note(&format!(
-            "{count} resources could be read; the old state is kept in {aside}"
-        ));
+    match Store::open(&path) {
+        Err(OpenError::Damaged { .. }) if wants_repair => {
+            let Repaired { aside, read, lost } = repair(&path)?;
+            let aside = aside.display();
+            output.note(&format!(
+                "{read} resources could be read; the damaged state is kept in {aside}"
+            ));
+            for resource in lost {
+                output.note(&format!("lost: {resource}"));
+            }
+            Ok(Store::open(&path)?)
+        }
+        opened => Ok(opened?),
     }
-    Ok(Store::open(&path)?)
 }
 
 fn start_proplet(args: &Up, state: &State, bus: &Bus) -> Result<LocalProplet, UpError> {
-    let proplet = Proplet::start(parts::proplet_settings(&args.proplet, state, bus)?)?;
+    let settings = parts::proplet_settings(&args.proplet, state, bus)?;
+    let id = settings.id.to_string();
+    let proplet = Proplet::start(settings)?;
     let (signals, receiver) = mpsc::channel(2);
     Ok(LocalProplet {
+        id,
         task: spawn(proplet.run(receiver)),
         signals,
     })
@@ -271,11 +304,11 @@ fn url(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-/// What references begin with. On loopback, `localhost` is what people type.
+/// What references begin with. Where this machine's own address is one of them, `localhost` is what people type.
 fn reference(address: SocketAddr) -> String {
-    match address.ip().is_loopback() {
-        true => format!("localhost:{}", address.port()),
-        false => address.to_string(),
+    match address.ip() {
+        ip if ip.is_loopback() || ip.is_unspecified() => format!("localhost:{}", address.port()),
+        _ => address.to_string(),
     }
 }
 
@@ -286,7 +319,7 @@ impl fmt::Display for Listening {
         if let Some(registry) = &self.registry {
             writeln!(f, "registry  {registry}")?;
         }
-        if let Some(proplet) = self.proplet {
+        if let Some(proplet) = &self.proplet {
             writeln!(f, "proplet   {proplet}")?;
         }
         write!(f, "state     {}", self.state.display())

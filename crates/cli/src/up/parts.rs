@@ -1,6 +1,6 @@
 //! The parts beside the control plane: broker, registry, and the local proplet's settings.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use propeller_bus::{BrokerUrl, Ca, InvalidBrokerUrl};
 use propeller_control::session::Mqtt;
@@ -78,7 +78,7 @@ impl Bus {
             (Some(address), Some(ca)) => Some(Way {
                 broker: broker_url("mqtts", &host, address.port(), state)?,
                 ca,
-                registry: registry.map(|registry| registry_from_afar(registry, &host)),
+                registries: registry.map(|registry| from_afar(registry, &host)).unwrap_or_default(),
             }),
             _ => None,
         };
@@ -87,7 +87,7 @@ impl Bus {
             devices: Some(Arc::new(devices)),
             control: mqtt(url, Some(CONTROL.to_owned()), Some(control)),
             local: Credentials {
-                username: None,
+                username: Some(LOCAL.to_owned()),
                 password: Some(local),
             },
             broker: Some(broker),
@@ -160,14 +160,22 @@ fn host_name() -> String {
     Machine::read().host_name.unwrap_or_else(|| "localhost".to_owned())
 }
 
-/// References say `localhost`, which on a device is the device. A registry that listens on loopback only can't be reached from there.
-fn registry_from_afar(registry: &Registry, host: &str) -> (String, JoinRegistry) {
+/// References say `localhost`, which on a device is the device. A registry that listens on loopback only can't be reached from there at all.
+fn from_afar(registry: &Registry, host: &str) -> BTreeMap<String, JoinRegistry> {
     let address = registry.address();
+    if address.ip().is_loopback() {
+        return BTreeMap::new();
+    }
+    let there = format!("{host}:{}", address.port());
     let mirror = JoinRegistry {
-        mirrors: vec![format!("{host}:{}", address.port())],
+        mirrors: vec![there.clone()],
         plain_http: None,
     };
-    (reference(address), mirror)
+    let plain = JoinRegistry {
+        mirrors: vec![],
+        plain_http: Some(true),
+    };
+    BTreeMap::from([(reference(address), mirror), (there, plain)])
 }
 
 /// Starts the embedded registry, unless there is another one.
@@ -190,7 +198,8 @@ pub fn embedded_registry(args: &ComponentArgs, state: &State) -> Result<Option<R
 pub fn proplet_settings(args: &PropletArgs, state: &State, bus: &Bus) -> Result<Settings, UpError> {
     let mut flags = Flags {
         config: args.proplet_config.clone(),
-        id: LOCAL.parse().ok(),
+        // At another broker there may be other sites, whose proplets are local too.
+        id: bus.broker.as_ref().and_then(|_| LOCAL.parse().ok()),
         state_dir: Some(state.path("proplet")),
         labels: args
             .labels
@@ -201,6 +210,8 @@ pub fn proplet_settings(args: &PropletArgs, state: &State, bus: &Bus) -> Result<
     };
     flags.mqtt.broker = Some(bus.control.broker.clone());
     flags.mqtt.username.clone_from(&bus.local.username);
+    flags.mqtt.domain = Some("default".to_owned());
+    flags.mqtt.channel = Some("main".to_owned());
     if let Some(Ca::File(path)) = &bus.control.ca {
         flags.mqtt.ca = Some(path.clone());
     }

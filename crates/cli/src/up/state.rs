@@ -1,9 +1,9 @@
 //! The directory of one `propeller up`: whose it is, its token, and what other commands find it by.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process,
 };
@@ -81,7 +81,7 @@ impl State {
     pub fn token(&self) -> Result<SecretString, UpError> {
         let path = self.path("token");
         match fs::read_to_string(&path) {
-            Ok(token) if token.len() >= 32 => return Ok(token.into()),
+            Ok(token) if token.trim().len() >= 32 => return Ok(token.trim().into()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.unusable("token", error)),
             // A start that was cut off left half of one.
             _ => {}
@@ -139,7 +139,12 @@ pub fn secret() -> SecretString {
 }
 
 pub fn private_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    // It may have been there before, for everybody to read.
+    match fs::metadata(path)?.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, Permissions::from_mode(0o700)),
+    }
 }
 
 /// The whole text or none, for this user only.
@@ -148,13 +153,12 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     file.write_all(text)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    // The name lasts when its directory is on the disk as well.
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

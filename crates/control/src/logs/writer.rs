@@ -90,7 +90,13 @@ impl Writer {
         if before.new > 0 && before.new + bytes > self.bounds.task / 2 {
             self.turn(uid)?;
         }
-        self.file(uid)?.write_all(&text)?;
+        let written = self.file(uid)?.write_all(&text);
+        if written.is_err() {
+            // What a full disk took of it would be in the way of the next line.
+            let begin = self.shared.read().get(uid).map_or(0, |files| files.new);
+            self.file(uid)?.set_len(begin)?;
+        }
+        written?;
         self.bytes += bytes;
         self.clock += 1;
         let mut index = self.shared.write();

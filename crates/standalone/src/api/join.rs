@@ -6,12 +6,15 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use propeller_api::{ConnectionConfig, Labels, Metadata, Proplet, PropletId, PropletSpec};
+use propeller_api::{
+    ConnectionConfig, Labels, Metadata, NamespacedName, Proplet, PropletId, PropletSpec, is_dns_label,
+};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
 use super::{Api, Status, objects::body};
-use crate::store::{Kind, Operation, Refusal};
+use crate::store::{Kind, Operation, Refusal, Resource};
 
 /// Gives devices identities at the broker, and takes them away.
 pub trait Joiner: Send + Sync {
@@ -22,8 +25,12 @@ pub trait Joiner: Send + Sync {
     /// [`NotJoined`]
     fn join(&self, id: &PropletId, replaces: bool) -> Result<Value, NotJoined>;
 
-    /// The device with that identity gets in no more.
-    fn leave(&self, id: &PropletId);
+    /// The device with that identity gets in no more. Whether it did.
+    ///
+    /// # Errors
+    ///
+    /// [`NotJoined::Failed`], and then it still does.
+    fn leave(&self, id: &PropletId) -> Result<bool, NotJoined>;
 }
 
 /// Why a device doesn't join.
@@ -66,22 +73,59 @@ pub(super) async fn join(
     let id: PropletId = name
         .parse()
         .map_err(|invalid| Status::invalid(Kind::Proplet, &name, invalid))?;
+    if !is_dns_label(&namespace) {
+        return Err(Status::bad_request(format!("namespace `{namespace}` can't be one")));
+    }
     let proplet = proplet(namespace, &id, wish.labels);
+    proplet
+        .validate()
+        .map_err(|invalid| Status::invalid(Kind::Proplet, &name, invalid))?;
+    let joined = spawn_blocking(move || joiner.join(&id, wish.replace)).await;
+    let joined = joined
+        .map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|why| why.status(&name))?;
     match api.store.write(Operation::Create(proplet.into())).await {
-        Ok(_) | Err(Refusal::Exists) => {}
-        Err(refusal) => return Err(Status::refused(Kind::Proplet, &name, &refusal)),
+        Ok(_) | Err(Refusal::Exists) => Ok((StatusCode::CREATED, Json(joined)).into_response()),
+        Err(refusal) => Err(Status::refused(Kind::Proplet, &name, &refusal)),
     }
-    let joined = tokio::task::spawn_blocking(move || joiner.join(&id, wish.replace)).await;
-    match joined.map_err(|error| Status::failed("InternalError", error.to_string()))? {
-        Ok(join) => Ok((StatusCode::CREATED, Json(join)).into_response()),
-        Err(NotJoined::Exists) => Err(Status::exists(
-            Kind::Proplet,
-            &name,
-            "has credentials already: replace them, and the device needs the new ones",
-        )),
-        Err(NotJoined::NoWay(problem)) => Err(Status::bad_request(problem)),
-        Err(NotJoined::Failed(problem)) => Err(Status::failed("InternalError", problem)),
+}
+
+impl NotJoined {
+    fn status(self, name: &str) -> Status {
+        match self {
+            Self::Exists => Status::exists(
+                Kind::Proplet,
+                name,
+                "has credentials already: replace them, and the device needs the new ones",
+            ),
+            Self::NoWay(problem) => Status::bad_request(problem),
+            Self::Failed(problem) => Status::internal(problem),
+        }
     }
+}
+
+/// Takes the credentials away that go with a Proplet, before the Proplet goes, and also if it has gone already. Not if another Proplet is for the
+/// same device. Whether there were any.
+pub(super) async fn leave(api: &Api, key: &NamespacedName) -> Result<bool, Status> {
+    let Some(joiner) = api.joiner.clone() else {
+        return Ok(false);
+    };
+    let id = match api.store.get(Kind::Proplet, key).as_deref() {
+        Some(Resource::Proplet(proplet)) => Some(proplet.spec.connection_config.client_id.clone()),
+        _ => key.name.parse().ok(),
+    };
+    let Some(id) = id else { return Ok(false) };
+    let (_, proplets) = api.store.list(Kind::Proplet);
+    let is_anothers = proplets.iter().any(|other| match &**other {
+        Resource::Proplet(proplet) => other.key() != *key && proplet.spec.connection_config.client_id == id,
+        Resource::Task(_) => false,
+    });
+    if is_anothers {
+        return Ok(false);
+    }
+    let left = spawn_blocking(move || joiner.leave(&id)).await;
+    left.map_err(|error| Status::internal(error.to_string()))?
+        .map_err(|why| why.status(&key.name))
 }
 
 fn proplet(namespace: String, id: &PropletId, labels: Labels) -> Proplet {

@@ -55,10 +55,7 @@ pub(super) async fn log(
     let mut reader = api.logs.read(&uid);
     let first = reader.read().map_err(|error| {
         tracing::warn!(%error, task = %key, "its lines can't be read");
-        Status::failed(
-            "InternalError",
-            "the lines can't be read: the log of the control plane says why",
-        )
+        Status::internal("the lines can't be read: the log of the control plane says why")
     })?;
     let first = options.tail_lines.map_or(first.clone(), |lines| tail(&first, lines));
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Api, Status, select::Extract};
+use super::{Api, Status, join, select::Extract};
 use crate::store::{Kind, Operation, Refusal, Resource};
 
 /// The largest body, as of Kubernetes' objects.
@@ -28,6 +28,16 @@ const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Options {
     dry_run: Option<String>,
+}
+
+impl Options {
+    /// What isn't dry where somebody wants it so is worse than a refusal.
+    fn refuse(&self) -> Result<(), Status> {
+        match self.dry_run {
+            Some(_) => Err(Status::bad_request("dryRun is for creations")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The preconditions of a deletion.
@@ -93,9 +103,20 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, made).into_response())
 }
 
-pub(super) async fn replace(State(api): State<Api>, path: Named, request: Request) -> Result<Response, Status> {
+pub(super) async fn replace(
+    State(api): State<Api>,
+    path: Named,
+    Extract(options): Extract<Options>,
+    request: Request,
+) -> Result<Response, Status> {
     let (kind, key) = named(path)?;
+    options.refuse()?;
     let resource = resource(kind, &key, body(request).await?)?;
+    let version = resource.metadata().resource_version.as_deref();
+    if version.is_none_or(str::is_empty) {
+        let problem = "metadata.resourceVersion: must be specified for an update";
+        return Err(Status::invalid(kind, &key.name, problem));
+    }
     api.write(kind, &key, Operation::Edit(resource)).await
 }
 
@@ -105,9 +126,11 @@ pub(super) async fn patch(
     State(api): State<Api>,
     path: Named,
     headers: HeaderMap,
+    Extract(options): Extract<Options>,
     request: Request,
 ) -> Result<Response, Status> {
     let (kind, key) = named(path)?;
+    options.refuse()?;
     let type_ = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if type_.and_then(|type_| type_.split(';').next()) != Some("application/merge-patch+json") {
         return Err(Status::unsupported(
@@ -136,8 +159,14 @@ pub(super) async fn patch(
     Err(Status::refused(kind, &key.name, &refusal))
 }
 
-pub(super) async fn delete(State(api): State<Api>, path: Named, request: Request) -> Result<Response, Status> {
+pub(super) async fn delete(
+    State(api): State<Api>,
+    path: Named,
+    Extract(options): Extract<Options>,
+    request: Request,
+) -> Result<Response, Status> {
     let (kind, key) = named(path)?;
+    options.refuse()?;
     let options: DeleteOptions = match body(request).await? {
         Value::Null => DeleteOptions::default(),
         options => serde_json::from_value(options).map_err(|error| Status::bad_request(error.to_string()))?,
@@ -148,23 +177,27 @@ pub(super) async fn delete(State(api): State<Api>, path: Named, request: Request
             None => Err(Status::missing(kind, &key.name)),
         };
     }
+    let had_credentials = match kind {
+        Kind::Proplet => join::leave(&api, &key).await?,
+        Kind::Task => false,
+    };
     let operation = Operation::Delete {
         kind,
         key: key.clone(),
         uid: options.preconditions.uid,
         version: options.preconditions.resource_version,
     };
-    let deleted = api.store.write(operation).await;
-    let deleted = deleted.map_err(|refusal| Status::refused(kind, &key.name, &refusal))?;
-    if let (Resource::Proplet(proplet), Some(joiner)) = (&*deleted, &api.joiner) {
-        joiner.leave(&proplet.spec.connection_config.client_id);
-    }
+    let uid = match api.store.write(operation).await {
+        Ok(deleted) => deleted.metadata().uid.clone(),
+        Err(Refusal::Missing) if had_credentials => String::new(),
+        Err(refusal) => return Err(Status::refused(kind, &key.name, &refusal)),
+    };
     Ok(Json(json!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
-        "details": {"name": key.name, "group": GROUP, "kind": kind.plural(), "uid": deleted.metadata().uid},
+        "details": {"name": key.name, "group": GROUP, "kind": kind.plural(), "uid": uid},
     }))
     .into_response())
 }

@@ -37,6 +37,7 @@ pub(super) struct Query {
     pub(super) resource_version: Option<String>,
     pub(super) timeout_seconds: Option<u64>,
     pub(super) allow_watch_bookmarks: Flag,
+    pub(super) send_initial_events: Option<String>,
 }
 
 /// A flag in a query: `true` and `1` are.
@@ -56,6 +57,7 @@ pub(super) struct Selection {
     pub(super) kind: Kind,
     pub(super) namespace: Option<String>,
     name: Option<String>,
+    only_in: Option<String>,
     labels: Option<LabelSelector>,
 }
 
@@ -65,6 +67,7 @@ impl Selection {
             kind,
             namespace,
             name: None,
+            only_in: None,
             labels: None,
         };
         if let Some(text) = query.label_selector.as_deref().filter(|text| !text.is_empty()) {
@@ -80,7 +83,7 @@ impl Selection {
             {
                 _ if part.is_empty() => {}
                 Some(("metadata.name", value)) => selection.name = Some(value.to_owned()),
-                Some(("metadata.namespace", value)) => selection.namespace = Some(value.to_owned()),
+                Some(("metadata.namespace", value)) => selection.only_in = Some(value.to_owned()),
                 _ => {
                     return Err(Status::bad_request(format!(
                         "fieldSelector `{part}`: it is metadata.name=NAME or metadata.namespace=NAMESPACE"
@@ -95,6 +98,7 @@ impl Selection {
         let NamespacedName { namespace, name } = resource.key();
         resource.kind() == self.kind
             && self.namespace.as_ref().is_none_or(|wanted| *wanted == namespace)
+            && self.only_in.as_ref().is_none_or(|wanted| *wanted == namespace)
             && self.name.as_ref().is_none_or(|wanted| *wanted == name)
             && self
                 .labels

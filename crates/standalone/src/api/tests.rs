@@ -221,6 +221,8 @@ async fn a_resource_is_made_read_changed_and_deleted() {
     let (code, status) = world.ask(Method::PUT, "namespaces/lab/tasks/a", other).await;
     assert_eq!((code, &status["reason"]), (409, &json!("Conflict")));
 
+    other_without_version(&world, &made).await;
+
     let patch = json!({"spec": {"priority": null, "suspend": true}, "metadata": {"labels": {"site": null, "x": "y"}}});
     let (code, patched) = world.ask(Method::PATCH, "namespaces/lab/tasks/a", patch).await;
     assert_eq!((code, &patched["spec"]["suspend"]), (200, &json!(true)));
@@ -238,6 +240,22 @@ async fn a_resource_is_made_read_changed_and_deleted() {
     for method in [Method::GET, Method::DELETE] {
         let (code, status) = world.ask(method, "namespaces/lab/tasks/a", Value::Null).await;
         assert_eq!((code, &status["details"]["name"]), (404, &json!("a")));
+    }
+}
+
+/// It would undo what others changed meanwhile.
+async fn other_without_version(world: &World, made: &Value) {
+    for version in [Value::Null, json!("")] {
+        let mut other = made.clone();
+        other["metadata"]["resourceVersion"] = version;
+        let (code, status) = world.ask(Method::PUT, "namespaces/lab/tasks/a", other).await;
+        assert_eq!((code, &status["reason"]), (422, &json!("Invalid")), "{status}");
+    }
+    // What isn't done dry isn't done.
+    for method in [Method::PUT, Method::PATCH, Method::DELETE] {
+        let path = "namespaces/lab/tasks/a?dryRun=All";
+        let (code, status) = world.ask(method.clone(), path, made.clone()).await;
+        assert_eq!(code, 400, "{method}: {status}");
     }
 }
 
@@ -442,8 +460,11 @@ async fn a_watch_tells_each_change_of_what_is_selected() {
         let task = Resource::read(Kind::Task, &task).unwrap();
         world.api.store.write(Operation::Edit(task)).await.unwrap();
     }
-    let (code, status) = world.get("tasks?watch=true&resourceVersion=1").await;
-    assert_eq!((code, &status["reason"]), (410, &json!("Expired")));
+    for version in [1, 1_000_000] {
+        let (code, status) = world.get(&format!("tasks?watch=true&resourceVersion={version}")).await;
+        assert_eq!((code, &status["reason"]), (410, &json!("Expired")));
+    }
+    assert_eq!(world.get("tasks?watch=true&sendInitialEvents=true").await.0, 400);
 }
 
 #[tokio::test]

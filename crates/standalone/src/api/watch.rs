@@ -33,6 +33,8 @@ struct Watch {
     version: u64,
     wants_marks: bool,
     end: Instant,
+    /// When silence is told.
+    mark: Instant,
     stop: CancellationToken,
     lines: VecDeque<Value>,
     is_over: bool,
@@ -44,6 +46,11 @@ pub(super) fn watch(
     query: &Query,
     stop: CancellationToken,
 ) -> Result<Response, Status> {
+    if query.send_initial_events.is_some() {
+        return Err(Status::bad_request(
+            "sendInitialEvents: list first, and watch from there",
+        ));
+    }
     let version = query
         .resource_version
         .as_deref()
@@ -73,6 +80,7 @@ pub(super) fn watch(
         version,
         wants_marks: query.allow_watch_bookmarks.0,
         end: Instant::now() + lasts,
+        mark: Instant::now() + MARK,
         stop,
         lines,
         is_over: false,
@@ -94,17 +102,17 @@ impl Watch {
                     text.push_str(&line.to_string());
                     text.push('\n');
                 }
+                self.mark = Instant::now() + MARK;
                 return Some(text.into());
             }
             if self.is_over {
                 return None;
             }
-            let mark = Instant::now() + MARK;
             let mut newest = self.store.newest();
             let news = newest.wait_for(|newest| *newest > self.version);
             tokio::select! {
                 () = self.stop.cancelled() => return None,
-                came = timeout_at(mark.min(self.end), news) => match came {
+                came = timeout_at(self.mark.min(self.end), news) => match came {
                     Ok(Ok(_)) => {}
                     Ok(Err(_)) => return None,
                     Err(_) if Instant::now() >= self.end => return None,
@@ -119,6 +127,7 @@ impl Watch {
     }
 
     fn mark(&mut self) {
+        self.mark = Instant::now() + MARK;
         if self.wants_marks {
             let object = json!({
                 "apiVersion": API_VERSION,

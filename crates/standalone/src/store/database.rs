@@ -3,6 +3,7 @@
 //! A commit is on disk when it returns: the journal is written ahead and synced with every commit.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
@@ -174,46 +175,88 @@ fn resource(kind: &str, body: &str) -> Result<Resource, String> {
     Resource::read(kind, &json).map_err(|error| error.to_string())
 }
 
-/// Makes a new file of what can be read of a damaged one, which is kept beside it. Returns where, and how many resources were read.
+/// What came of a repair.
+#[derive(Debug)]
+pub struct Repaired {
+    /// Where the damaged file is kept.
+    pub aside: PathBuf,
+    /// How many resources could be read.
+    pub read: usize,
+    /// Which ones could be seen to be there, and not be read.
+    pub lost: Vec<String>,
+}
+
+/// Makes a new file of what can be read of a damaged one, which is kept beside it. Cut off, it leaves the damaged one, or the new one.
 ///
 /// The identity of the control plane is kept if it can be read: with another one, the proplets would take what they run for somebody else's.
 /// Versions go on far behind those that anybody may have seen.
-pub fn repair(path: &Path) -> Result<(PathBuf, usize), OpenError> {
-    let aside = aside(path);
+///
+/// # Errors
+///
+/// When a file can't be read or written.
+pub fn repair(path: &Path) -> Result<Repaired, OpenError> {
     let unusable = |error: io::Error| OpenError::Unusable {
         path: path.to_owned(),
         source: rusqlite::Error::ToSqlConversionFailure(error.into()),
     };
+    let aside = with(path, &format!(".damaged-{}", Timestamp::now().as_second()));
     // SQLite finds what was written ahead by these names.
     for end in ["", "-wal", "-shm"] {
-        match fs::rename(with(path, end), with(&aside, end)) {
+        match fs::copy(with(path, end), with(&aside, end)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound || end.is_empty() => return Err(unusable(error)),
             _ => {}
         }
     }
-    let saved = Connection::open(&aside)
+    let saved = Connection::open(path)
         .map(|damaged| salvage(&damaged))
         .unwrap_or_default();
-    let (mut database, _) = Database::open(path)?;
+    let fresh = with(path, ".new");
+    for end in ["", "-wal", "-shm"] {
+        remove(&with(&fresh, end)).map_err(unusable)?;
+    }
+    write_new(&fresh, &saved)?;
+    // Without it the damaged file is still damaged, and beside the new one it would be taken for a part of that.
+    for end in ["-wal", "-shm"] {
+        remove(&with(path, end)).map_err(unusable)?;
+    }
+    fs::rename(&fresh, path).map_err(unusable)?;
+    Ok(Repaired {
+        aside,
+        read: saved.resources.len(),
+        lost: saved.lost.into_iter().collect(),
+    })
+}
+
+/// Closed when this returns, and so all in its one file.
+fn write_new(path: &Path, saved: &Saved) -> Result<(), OpenError> {
     let explain = |error| explain(path, error);
+    let (mut database, _) = Database::open(path)?;
     if let Some(controller) = &saved.controller {
         database
             .connection
             .execute("UPDATE facts SET value = ?1 WHERE name = 'controller'", [controller])
             .map_err(explain)?;
     }
-    let newest = saved.resources.iter().filter_map(version_of).max();
+    let newest = saved.resources.values().filter_map(version_of).max();
     let version = newest.unwrap_or(0).saturating_add(1_000_000);
     database
-        .commit(version, saved.resources.iter().map(Row::Is))
+        .commit(version, saved.resources.values().map(Row::Is))
         .map_err(explain)?;
-    Ok((aside, saved.resources.len()))
+    database.connection.close().map_err(|(_, error)| explain(error))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[derive(Default)]
 struct Saved {
     controller: Option<String>,
-    resources: Vec<Resource>,
+    resources: BTreeMap<(Kind, NamespacedName), Resource>,
+    lost: BTreeSet<String>,
 }
 
 /// Whatever can be read, from either end of the table: what lies behind a damaged page can't be reached by the way over it.
@@ -223,25 +266,22 @@ fn salvage(damaged: &Connection) -> Saved {
     });
     let mut saved = Saved {
         controller: controller.ok(),
-        resources: Vec::new(),
+        ..Saved::default()
     };
     for order in ["ASC", "DESC"] {
-        let query = format!("SELECT kind, body FROM resources ORDER BY kind {order}, namespace {order}, name {order}");
+        let query = format!(
+            "SELECT kind, namespace, name, body FROM resources ORDER BY kind {order}, namespace {order}, name {order}"
+        );
         let Ok(mut statement) = damaged.prepare(&query) else {
             continue;
         };
         let Ok(mut rows) = statement.query([]) else { continue };
         while let Ok(Some(row)) = rows.next() {
-            let (Ok(kind), Ok(body)) = (row.get::<_, String>(0), row.get::<_, String>(1)) else {
-                continue;
-            };
-            let Ok(resource) = resource(&kind, &body) else { continue };
-            let is_new = saved
-                .resources
-                .iter()
-                .all(|known| (known.kind(), known.key()) != (resource.kind(), resource.key()));
-            if is_new {
-                saved.resources.push(resource);
+            let column = |index| row.get::<_, String>(index).unwrap_or_default();
+            let (kind, body) = (column(0), column(3));
+            match resource(&kind, &body) {
+                Ok(resource) => drop(saved.resources.insert((resource.kind(), resource.key()), resource)),
+                Err(_) => drop(saved.lost.insert(format!("{kind} {}/{}", column(1), column(2)))),
             }
         }
     }
@@ -250,10 +290,6 @@ fn salvage(damaged: &Connection) -> Saved {
 
 pub(super) fn version_of(resource: &Resource) -> Option<u64> {
     resource.metadata().resource_version.as_ref()?.parse().ok()
-}
-
-fn aside(path: &Path) -> PathBuf {
-    with(path, &format!(".damaged-{}", Timestamp::now().as_second()))
 }
 
 fn with(path: &Path, end: &str) -> PathBuf {

@@ -34,7 +34,7 @@ use self::{
 };
 pub use self::{
     changes::{Change, Forgotten},
-    database::repair,
+    database::{Repaired, repair},
     error::{OpenError, Refusal},
     resource::{Kind, Resource, Unreadable},
 };
@@ -69,13 +69,12 @@ pub enum Operation {
 pub struct Store {
     shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
+    newest: watch::Receiver<u64>,
 }
 
 struct Shared {
     controller: String,
     state: RwLock<State>,
-    /// The newest version.
-    newest: watch::Sender<u64>,
 }
 
 struct State {
@@ -106,16 +105,20 @@ impl Store {
         };
         let shared = Arc::new(Shared {
             controller: contents.controller,
-            newest: watch::Sender::new(state.version),
             state: RwLock::new(state),
         });
         let (requests, queue) = mpsc::channel(QUEUE);
-        let writer = Writer::new(database, Arc::clone(&shared));
+        let (sender, newest) = watch::channel(contents.version);
+        let writer = Writer::new(database, Arc::clone(&shared), sender);
         thread::Builder::new()
             .name("store".into())
             .spawn(move || writer.run(queue))
             .map_err(OpenError::Thread)?;
-        Ok(Self { shared, requests })
+        Ok(Self {
+            shared,
+            requests,
+            newest,
+        })
     }
 
     /// Who this control plane is, for as long as the file lives.
@@ -147,12 +150,17 @@ impl Store {
     ///
     /// [`Forgotten`], when it is too long ago.
     pub fn changes(&self, version: u64) -> Result<Vec<Change>, Forgotten> {
-        self.shared.read().changes.after(version)
+        let state = self.shared.read();
+        // A version that was never made is of a state that is no more.
+        match version > state.version {
+            true => Err(Forgotten),
+            false => state.changes.after(version),
+        }
     }
 
     /// The newest version, and each that comes.
     pub fn newest(&self) -> watch::Receiver<u64> {
-        self.shared.newest.subscribe()
+        self.newest.clone()
     }
 
     /// Writes. When this returns, it is on disk. Returns the resource as it is, or of a deletion as it was.

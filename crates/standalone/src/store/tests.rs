@@ -211,8 +211,16 @@ fn a_damaged_file_says_so_and_is_mended() {
         "{error}"
     );
 
-    let (aside, count) = repair(&path).unwrap();
-    assert!(aside.exists() && (100..200).contains(&count), "{count}");
+    let Repaired {
+        aside,
+        read: count,
+        lost,
+    } = repair(&path).unwrap();
+    assert!(
+        aside.exists() && (100..200).contains(&count) && lost.is_empty(),
+        "{count} {lost:?}"
+    );
+    assert!(fs::read_dir(folder.path()).unwrap().count() <= 5);
     let store = Store::open(&path).unwrap();
     assert_eq!(store.controller(), controller);
     let (version, there) = store.all();
@@ -257,6 +265,11 @@ fn what_is_no_state_says_so() {
         &|path| row(path, "Task", "{\"apiVersion\": 1}"),
         "Task lab/a: apiVersion",
     );
+    // What is seen to be there and can't be read is named.
+    let path = folder.path().join("lost");
+    row(&path, "Task", "{");
+    assert_eq!(repair(&path).unwrap().lost, ["Task lab/a"]);
+    Store::open(&path).unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 use propeller_api::{Metadata, NamespacedName};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::{
@@ -27,6 +27,8 @@ type Answer = oneshot::Sender<Result<Arc<Resource>, Refusal>>;
 pub(super) struct Writer {
     database: Database,
     shared: Arc<Shared>,
+    /// The newest version. Whoever waits for the next one learns of the writer's end.
+    newest: watch::Sender<u64>,
 }
 
 /// What a commit brings.
@@ -36,12 +38,17 @@ struct Batch {
     changes: Vec<Change>,
     /// What is there once it is committed; `None` is gone.
     pending: HashMap<Key, Option<Arc<Resource>>>,
-    answers: Vec<(Answer, Arc<Resource>)>,
+    /// Refusals wait too: they may follow from what is in the batch.
+    answers: Vec<(Answer, Result<Arc<Resource>, Refusal>)>,
 }
 
 impl Writer {
-    pub(super) fn new(database: Database, shared: Arc<Shared>) -> Self {
-        Self { database, shared }
+    pub(super) fn new(database: Database, shared: Arc<Shared>, newest: watch::Sender<u64>) -> Self {
+        Self {
+            database,
+            shared,
+            newest,
+        }
     }
 
     /// Until nobody can ask any more.
@@ -58,11 +65,8 @@ impl Writer {
             ..Batch::default()
         };
         for Request { operation, answer } in requests {
-            match self.take(&mut batch, operation) {
-                Ok(resource) => batch.answers.push((answer, resource)),
-                // Nobody may be waiting any more.
-                Err(refusal) => drop(answer.send(Err(refusal))),
-            }
+            let taken = self.take(&mut batch, operation);
+            batch.answers.push((answer, taken));
         }
         let committed = if batch.changes.is_empty() {
             Ok(())
@@ -94,9 +98,10 @@ impl Writer {
             state.changes.push(change);
         }
         drop(state);
-        self.shared.newest.send_replace(batch.version);
-        for (answer, resource) in batch.answers {
-            let _ = answer.send(Ok(resource));
+        self.newest.send_replace(batch.version);
+        for (answer, taken) in batch.answers {
+            // Nobody may be waiting any more.
+            let _ = answer.send(taken);
         }
     }
 
