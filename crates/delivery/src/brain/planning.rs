@@ -30,12 +30,21 @@ impl Brain {
 
     /// Gives free places to the tasks that wait, the oldest first. While nothing is free nobody is asked, and who would find no place isn't planned:
     /// with thousands waiting and every end freeing one place, that is the difference between a queue and its square.
+    ///
+    /// A task that is being written gets its place when that is done. Nobody of a lower priority takes it meanwhile.
     fn fill(&mut self, namespace: &str) {
-        let mut turn = None;
+        let (mut turn, mut held) = (None, None);
         while self.roster.has_room(namespace) {
             turn = self.tasks.next_waiting(namespace, turn.as_ref());
             let Some((.., uid)) = &turn else { return };
+            let Some(entry) = self.tasks.get(uid) else { continue };
+            let (priority, is_written) = (entry.task.spec.priority, entry.writing.is_some());
+            if held.is_some_and(|held| priority < held) {
+                self.vacancies.insert(namespace.to_owned());
+                return;
+            }
             if self.has_place(uid) {
+                held = if is_written { Some(priority) } else { held };
                 self.plan(uid);
             }
         }
