@@ -54,7 +54,8 @@ struct Beat {
     sender: Sender,
     at: Timestamp,
     heard: Duration,
-    inventory: Vec<Held>,
+    /// What it held, if that is still known.
+    inventory: Option<Vec<Held>>,
 }
 
 /// Whether a proplet is there.
@@ -135,16 +136,21 @@ impl Presence {
             sender: sender.clone(),
             at: now.time,
             heard: now.elapsed,
-            inventory: inventory.to_vec(),
+            inventory: Some(inventory.to_vec()),
         });
         true
     }
 
     /// Nothing is placed where no resource is, and what a stranger says that it holds may be as large as a message.
+    /// Should there be a resource again, it isn't taken for one that holds nothing: the next heartbeat says what it holds.
     pub(super) fn forget_inventory(&mut self) {
         if let Some(beat) = &mut self.beat {
-            beat.inventory = Vec::new();
+            beat.inventory = beat.inventory.take().filter(Vec::is_empty);
         }
+    }
+
+    pub(super) fn knows_inventory(&self) -> bool {
+        self.beat.as_ref().is_some_and(|beat| beat.inventory.is_some())
     }
 
     fn is_replay(&self, sender: &Sender) -> bool {
@@ -204,6 +210,7 @@ impl Presence {
     /// What plans are made from, while it is [`Liveliness::Live`].
     pub(super) fn live(&self) -> Option<Live> {
         let (beat, description) = (self.beat.as_ref()?, self.description.as_ref()?);
+        let inventory = beat.inventory.as_ref()?;
         let held = |held: &Held| ((held.attempt.task.uid.clone(), held.attempt.attempt), held.state);
         Some(Live {
             journal: beat.sender.journal.clone(),
@@ -212,7 +219,7 @@ impl Presence {
             heard_at: beat.at,
             capacity: description.capacity,
             draining: description.draining,
-            inventory: beat.inventory.iter().map(held).collect::<BTreeMap<_, _>>(),
+            inventory: inventory.iter().map(held).collect::<BTreeMap<_, _>>(),
             capabilities: description.capabilities.clone(),
             labels: description.host_labels(),
             max_packet_bytes: description.max_packet_bytes,

@@ -125,11 +125,14 @@ impl Roster {
         let is_stranger = !self.claims.contains_key(id);
         let known = self.presences.entry(id.clone()).or_default();
         let described = known.presence.description().cloned();
+        let was_known = known.presence.knows_inventory();
         let beat = known.presence.hear(alive, retained, now);
         if is_stranger {
             known.presence.forget_inventory();
         }
-        let changed = described.as_ref() != known.presence.description();
+        // One that was made again and whose inventory is known again can take tasks as well.
+        let is_known = known.presence.knows_inventory();
+        let changed = described.as_ref() != known.presence.description() || was_known != is_known;
         let judged = known.judge(now);
         if beat || judged {
             self.refresh(id);

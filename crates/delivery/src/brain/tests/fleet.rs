@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use propeller_api::{LabelSelector, Phase, types};
+use propeller_api::{LabelSelector, OnDisconnect, Phase, types};
 use propeller_protocol::{Alive, Presence, Stage};
 
 use super::{
@@ -71,6 +71,32 @@ fn two_devices_with_one_identity_get_nothing() {
     let message = world.reason("a", types::SCHEDULED, "Unschedulable");
     assert_eq!(message, "0 of 1 proplets fit: 1 with a duplicate identity");
     world.quiet();
+}
+
+/// What it said of what it holds was forgotten while it was nobody's, and that isn't holding nothing.
+#[test]
+fn a_proplet_that_is_made_again_still_holds_what_it_held() {
+    let mut world = World::new();
+    world.join("edge-1", &[]);
+    let mut exclusive = task("a");
+    exclusive.spec.on_disconnect = Some(OnDisconnect::Stop);
+    world.apply(exclusive);
+    let (_, start) = world.start();
+    world.report("edge-1", report(start.attempt, Stage::Accepted));
+    // Until no start could bring it back.
+    for _ in 0..12 {
+        world.beat("edge-1", vec![held("a", 1)]);
+        world.pass(Duration::from_secs(10));
+    }
+    world.store.delete_proplet(&super::world::key("edge-1"));
+    world.settle();
+    world.beat("edge-1", vec![held("a", 1)]);
+    let mut again = proplet("edge-1", &[]);
+    again.metadata.uid = "uid-again".to_owned();
+    world.store.put_proplet(again);
+    world.pass(Duration::from_secs(5));
+    let status = world.status("a");
+    assert_eq!((status.phase, status.attempt), (Phase::Running, 1), "{status:#?}");
 }
 
 #[test]

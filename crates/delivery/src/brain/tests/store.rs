@@ -65,6 +65,12 @@ impl Store {
         proplet
     }
 
+    pub(super) fn delete_proplet(&mut self, key: &NamespacedName) {
+        let proplet = self.proplets.remove(key).unwrap();
+        let uid = proplet.metadata.uid;
+        self.tell(Event::Proplet(Change::Gone { uid }));
+    }
+
     pub(super) fn delete_task(&mut self, key: &NamespacedName) {
         let task = self.tasks.remove(key).unwrap();
         self.tell(Event::Task(Change::Gone { uid: task.metadata.uid }));
