@@ -31,11 +31,11 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// What isn't dry where somebody wants it so is worse than a refusal.
-    fn refuse(&self) -> Result<(), Status> {
+    /// What is to be changed. What isn't dry where somebody wants it so is worse than a refusal.
+    fn changes(&self, path: Named) -> Result<(Kind, NamespacedName), Status> {
         match self.dry_run {
             Some(_) => Err(Status::bad_request("dryRun is for creations")),
-            None => Ok(()),
+            None => named(path),
         }
     }
 }
@@ -109,8 +109,7 @@ pub(super) async fn replace(
     Extract(options): Extract<Options>,
     request: Request,
 ) -> Result<Response, Status> {
-    let (kind, key) = named(path)?;
-    options.refuse()?;
+    let (kind, key) = options.changes(path)?;
     let resource = resource(kind, &key, body(request).await?)?;
     let version = resource.metadata().resource_version.as_deref();
     if version.is_none_or(str::is_empty) {
@@ -129,8 +128,7 @@ pub(super) async fn patch(
     Extract(options): Extract<Options>,
     request: Request,
 ) -> Result<Response, Status> {
-    let (kind, key) = named(path)?;
-    options.refuse()?;
+    let (kind, key) = options.changes(path)?;
     let type_ = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if type_.and_then(|type_| type_.split(';').next()) != Some("application/merge-patch+json") {
         return Err(Status::unsupported(
@@ -138,7 +136,6 @@ pub(super) async fn patch(
         ));
     }
     let patch = body(request).await?;
-    let mut refusal = Refusal::Conflict;
     for _ in 0..TRIES {
         let found = api
             .store
@@ -150,13 +147,10 @@ pub(super) async fn patch(
         match api.store.write(edit).await {
             Ok(changed) => return Ok(Json(&*changed).into_response()),
             Err(Refusal::Conflict) if patch.pointer("/metadata/resourceVersion").is_none() => {}
-            Err(other) => {
-                refusal = other;
-                break;
-            }
+            Err(refusal) => return Err(Status::refused(kind, &key.name, &refusal)),
         }
     }
-    Err(Status::refused(kind, &key.name, &refusal))
+    Err(Status::refused(kind, &key.name, &Refusal::Conflict))
 }
 
 pub(super) async fn delete(
@@ -165,8 +159,7 @@ pub(super) async fn delete(
     Extract(options): Extract<Options>,
     request: Request,
 ) -> Result<Response, Status> {
-    let (kind, key) = named(path)?;
-    options.refuse()?;
+    let (kind, key) = options.changes(path)?;
     let options: DeleteOptions = match body(request).await? {
         Value::Null => DeleteOptions::default(),
         options => serde_json::from_value(options).map_err(|error| Status::bad_request(error.to_string()))?,
