@@ -19,8 +19,9 @@ fn a_component_is_read() {
             "total → total: func(a: s32, b: s32) -> s32"
         ]
     );
+    let number = json!({"title": "s32", "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX});
     let add = json!({"name": "add", "interface": "propeller:examples/math@1.0.0", "async": false, "result": "s32",
-        "params": [{"name": "a", "type": "s32"}, {"name": "b", "type": "s32"}]});
+        "params": [{"name": "a", "type": "s32", "schema": number}, {"name": "b", "type": "s32", "schema": number}]});
     let mut total = add.clone();
     total["name"] = json!("total");
     total.as_object_mut().unwrap().remove("interface");
