@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// How long to wait for what takes seconds at most. Only a failure ever takes this long, so it allows for a machine that does much else.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Short against what is waited for, long against what a check costs.
 const INTERVAL: Duration = Duration::from_millis(25);

@@ -104,7 +104,11 @@ impl Inbox {
             }
             Stage::Rejected { rejection } => observed.rejected = Some(rejection),
             // An attempt has one outcome. A proplet that died before that one was on its disk says of the same attempt that it was interrupted.
-            Stage::Finished { outcome } => drop(observed.outcome.get_or_insert(outcome)),
+            // Who has an outcome had accepted it, and may not have found the time to say so.
+            Stage::Finished { outcome } => {
+                observed.note_accept(accepted);
+                observed.outcome.get_or_insert(outcome);
+            }
         }
     }
 

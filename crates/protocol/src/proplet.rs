@@ -122,7 +122,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "camelCase")]
 pub enum Stage {
-    /// It is in the journal, and will run.
+    /// It is in the journal, and will run. What ends within a moment doesn't say so: its outcome says it too.
     Accepted,
     /// It won't run.
     Rejected {

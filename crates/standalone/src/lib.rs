@@ -13,5 +13,6 @@
 //! Never here: a broker, a registry or a proplet, which `propeller up` starts beside; a decision about tasks, which are `propeller-delivery`'s.
 
 pub mod api;
+pub mod events;
 pub mod plane;
 pub mod store;

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::shell::StandaloneStore;
-use crate::store::Store;
+use crate::{events::Events, store::Store};
 
 /// Events on their way to the brain. Store and broker wait while it is full, which costs them nothing.
 const EVENTS: usize = 1_024;
@@ -35,6 +35,19 @@ pub struct Config {
     pub artifacts: ClientConfig,
     /// The namespace in which Proplets are made for those that announce themselves without one; `None` makes none.
     pub register_in: Option<String>,
+}
+
+/// What a control plane tells, and others show.
+#[derive(Clone)]
+pub struct Around {
+    /// What tasks wrote.
+    pub logs: Logs,
+    /// What was noticed of resources.
+    pub events: Events,
+    /// Its figures.
+    pub metrics: Metrics,
+    /// Whether it works.
+    pub health: Health,
 }
 
 /// A control plane about to run.
@@ -80,7 +93,7 @@ impl Plane {
     /// # Errors
     ///
     /// When it can't be put together.
-    pub fn new(config: Config, store: Store, logs: Logs, metrics: Metrics, health: Health) -> Result<Self, StartError> {
+    pub fn new(config: Config, store: Store, around: Around) -> Result<Self, StartError> {
         let controller = store
             .controller()
             .parse()
@@ -93,7 +106,7 @@ impl Plane {
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
         let (in_sync, is_in_sync) = watch::channel(false);
         let client_id = format!("propeller-{}", store.controller());
-        health.set_leader(true);
+        around.health.set_leader(true);
         Ok(Self {
             parts: Parts {
                 config: Whom {
@@ -101,20 +114,23 @@ impl Plane {
                     register_in: config.register_in,
                     pace: Pace::default(),
                 },
-                store: Arc::new(StandaloneStore(store.clone())),
+                store: Arc::new(StandaloneStore {
+                    store: store.clone(),
+                    events: around.events,
+                }),
                 resolver: Arc::new(RegistryResolver::new(artifacts)),
                 outbox,
                 in_sync,
-                logs: Some(logs),
+                logs: Some(around.logs),
                 clock: Arc::clone(&clock),
-                metrics: metrics.clone(),
+                metrics: around.metrics.clone(),
             },
             wires: Wires {
                 events: feed.clone(),
                 outgoing,
                 clock,
-                metrics,
-                health,
+                metrics: around.metrics,
+                health: around.health,
                 broken: Arc::default(),
                 hears_logs: true,
             },

@@ -27,6 +27,8 @@ pub enum Event {
     Repeat,
     /// It's time for figures.
     Metrics,
+    /// What was accepted a moment ago hasn't ended: it's time to say that it was accepted.
+    TellAccepts,
     /// Somebody wants the process to end.
     Signal,
     /// The time that an end may take is up.

@@ -37,6 +37,7 @@ mod telemetry;
 mod telling;
 mod vitals;
 mod voice;
+mod withheld;
 
 pub use config::{
     EngineSettings, Flags, Join, JoinMqtt, JoinRegistry, LogFormat, Machine, Mqtt, ServiceSettings, Settings,

@@ -28,6 +28,7 @@ use super::{
     supervisor::{News, Supervisor},
     vitals::{Pulse, Question},
     voice::{Profile, Voice},
+    withheld::Withheld,
 };
 
 /// What the control plane didn't acknowledge is told again this often.
@@ -56,6 +57,8 @@ pub struct Proplet {
     pub(super) needs_lease: bool,
     /// When the newest heartbeat was sent, by the clock of leases.
     pub(super) beaten: Duration,
+    /// What was accepted a moment ago, and isn't told yet.
+    withheld: Withheld,
     heartbeat: Interval,
     look: Interval,
     repeat: Interval,
@@ -108,6 +111,7 @@ impl Proplet {
             leased: BTreeSet::new(),
             needs_lease: false,
             beaten: Duration::ZERO,
+            withheld: Withheld::default(),
             look: every(LOOK),
             repeat: every(REPEAT),
             metrics: every(METRICS),
@@ -153,6 +157,7 @@ impl Proplet {
             _ = self.repeat.tick() => Event::Repeat,
             _ = self.metrics.tick() => Event::Metrics,
             Some(()) = signals.recv() => Event::Signal,
+            () = until(self.withheld.due()) => Event::TellAccepts,
             () = until(deadline) => Event::TimeUp,
         }
     }
@@ -171,6 +176,7 @@ impl Proplet {
             Event::Repeat => self.repeat(),
             Event::Metrics => self.tell_figures(),
             Event::Signal => self.drain(),
+            Event::TellAccepts => self.tell_accepts(),
             Event::TimeUp => self.time_up(),
             Event::Broken(_) => {}
         }
@@ -258,9 +264,17 @@ impl Proplet {
             Action::Revoke(attempt) => self.parts.supervisor.revoke(&attempt),
             Action::Ended(holding, outcome) => {
                 self.note_end(&holding, &outcome);
+                self.withheld.forget(&holding.attempt);
                 self.report(holding, Stage::Finished { outcome });
             }
+            Action::Report(holding, Stage::Accepted) => self.withheld.hold(holding, Instant::now()),
             Action::Report(holding, stage) => self.report(holding, stage),
+        }
+    }
+
+    fn tell_accepts(&mut self) {
+        while let Some(holding) = self.withheld.take_due(Instant::now()) {
+            self.report(holding, Stage::Accepted);
         }
     }
 

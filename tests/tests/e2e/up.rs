@@ -109,6 +109,14 @@ async fn two_commands_lead_to_the_result() -> Result<()> {
         (&json!(42), &json!("local"))
     );
     assert_eq!(home.types(&["run", "--on", "local", &image, "add(1, 2)"]).await?, "3");
+    let prints = home.push("print-lines").await?;
+    let printed = home.types(&["run", "--on", "local", &prints]).await?;
+    assert_eq!(printed, "out 1\nout 2\n\u{fffd} is no character\nno end");
+    let described = home.types(&["describe", "task", "addition"]).await?;
+    ensure!(
+        described.contains("Events:") && described.contains("Dispatched"),
+        "{described}"
+    );
     let inspected = home.types(&["inspect", &image, "-o", "json"]).await?;
     let ours: Value = serde_json::from_str(&inspected)?;
     let path = format!("/apis/propeller.dev/v1alpha1/components?image={image}");

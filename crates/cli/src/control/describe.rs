@@ -35,8 +35,12 @@ pub async fn describe(args: &Describe, server: &Server, output: &Output) -> Resu
                 Kind::Task => vec![],
                 Kind::Proplet => placed(server, name).await?,
             };
+            let told = Told {
+                tasks,
+                events: server.events(kind, &object).await.map_err(|error| error.to_string()),
+            };
             let gap = if index == 0 { "" } else { "\n" };
-            output.text(&format!("{gap}{}", page(kind, &object, &tasks, Timestamp::now())))?;
+            output.text(&format!("{gap}{}", page(kind, &object, &told, Timestamp::now())))?;
         }
         objects.push(object);
     }
@@ -49,7 +53,15 @@ async fn placed(server: &Server, proplet: &str) -> Result<Vec<Value>, Failure> {
     Ok(tasks.into_iter().filter(|task| is_placed_on(task, proplet)).collect())
 }
 
-fn page(kind: Kind, object: &Value, tasks: &[Value], now: Timestamp) -> String {
+/// What is told of an object beside itself.
+struct Told {
+    /// What a proplet has.
+    tasks: Vec<Value>,
+    /// What was noticed of it, or why that isn't known: the rest is shown all the same.
+    events: Result<Vec<Value>, String>,
+}
+
+fn page(kind: Kind, object: &Value, told: &Told, now: Timestamp) -> String {
     let mut page = Page {
         text: String::new(),
         now,
@@ -57,9 +69,13 @@ fn page(kind: Kind, object: &Value, tasks: &[Value], now: Timestamp) -> String {
     page.identity(object);
     match kind {
         Kind::Task => page.task(object),
-        Kind::Proplet => page.proplet(object, tasks),
+        Kind::Proplet => page.proplet(object, &told.tasks),
     }
     page.block("Spec", &yaml(&object["spec"]));
+    match &told.events {
+        Ok(events) => page.events(events),
+        Err(problem) => page.line("Events", &format!("not known: {problem}")),
+    }
     page.text
 }
 
@@ -180,6 +196,27 @@ impl Page {
         }
     }
 
+    /// The oldest first. Of what repeats, how often, and the last time.
+    fn events(&mut self, events: &[Value]) {
+        let mut rows: Vec<_> = events.iter().map(|event| (last_time(event), event)).collect();
+        rows.sort_by_key(|(last, _)| *last);
+        let row = |(last, event): (Option<Timestamp>, &Value)| {
+            let [type_, reason, message] = ["/type", "/reason", "/message"].map(|field| text(event, field).to_owned());
+            let times = event.pointer("/series/count").or(event.get("count"));
+            let times = times.and_then(Value::as_u64).unwrap_or(1);
+            let age = last.map(|last| short(self.now.duration_since(last).as_secs().max(0)));
+            let age = age.unwrap_or_default();
+            let age = if times > 1 { format!("{age} (×{times})") } else { age };
+            let message = message.lines().next().unwrap_or_default().to_owned();
+            vec![type_, reason, age, message]
+        };
+        let rows: Vec<_> = rows.into_iter().map(row).collect();
+        if !rows.is_empty() {
+            let headings = ["TYPE", "REASON", "AGE", "MESSAGE"].map(str::to_owned).to_vec();
+            self.table("Events", &std::iter::once(headings).chain(rows).collect::<Vec<_>>());
+        }
+    }
+
     fn rows(&mut self, title: &str, headings: &[&str], status: &Value, list: &str, fields: &[&str]) {
         let items = status[list].as_array().into_iter().flatten();
         let rows: Vec<Vec<String>> = items
@@ -235,6 +272,17 @@ impl Page {
             let _ = writeln!(self.text, "{label:LABEL$} {}", clean(value));
         }
     }
+}
+
+/// Kubernetes has had several fields for it.
+fn last_time(event: &Value) -> Option<Timestamp> {
+    let fields = [
+        "/series/lastObservedTime",
+        "/lastTimestamp",
+        "/eventTime",
+        "/metadata/creationTimestamp",
+    ];
+    fields.into_iter().find_map(|field| text(event, field).parse().ok())
 }
 
 fn pretty(value: Option<&Value>) -> String {
@@ -321,8 +369,22 @@ Spec:
   call:
     function: f
   image: r/a:1
+Events:
+  TYPE      REASON       AGE        MESSAGE
+  Normal    Dispatched   30s        on edge-2
+  Warning   Trap         10s (×3)   wasm trap
 ";
-        assert_eq!(page(Kind::Task, &task, &[], now()), expected);
+        let event =
+            |type_: &str, reason: &str, message: &str| json!({"type": type_, "reason": reason, "message": message});
+        let mut trap = event("Warning", "Trap", "wasm trap\n0: f");
+        (trap["series"], trap["firstTimestamp"]) = (json!({"count": 3, "lastObservedTime": at(50)}), at(1).into());
+        let mut dispatched = event("Normal", "Dispatched", "on edge-2");
+        (dispatched["count"], dispatched["lastTimestamp"]) = (1.into(), at(30).into());
+        let told = Told {
+            tasks: vec![],
+            events: Ok(vec![trap, dispatched]),
+        };
+        assert_eq!(page(Kind::Task, &task, &told, now()), expected);
     }
 
     #[test]
@@ -347,7 +409,12 @@ Spec:
   connectionConfig:
     clientId: edge-1
   unschedulable: true
+Events:       not known: forbidden
 ";
-        assert_eq!(page(Kind::Proplet, &proplet, &[task], now()), expected);
+        let told = Told {
+            tasks: vec![task],
+            events: Err("forbidden".into()),
+        };
+        assert_eq!(page(Kind::Proplet, &proplet, &told, now()), expected);
     }
 }

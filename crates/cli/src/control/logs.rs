@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use futures::{AsyncBufReadExt, TryStreamExt};
 use serde_json::Value;
 
-use super::{kind::text, server::Server, table::clean};
+use super::{ControlError, kind::text, server::Server, table::clean};
 use crate::{
     args::{Format, Logs},
     failure::Failure,
@@ -27,6 +27,25 @@ pub async fn logs(args: &Logs, server: &Server, output: &Output) -> Result<(), F
             continue;
         };
         show(args, &entry, output)?;
+    }
+    Ok(())
+}
+
+/// Shows the lines of a task that is followed to its end: all of them on standard error, or each where the task wrote it.
+pub async fn follow(server: &Server, task: &str, all_are_asides: bool) -> Result<(), ControlError> {
+    let lines = server.lines(task, true, None).await?;
+    let mut lines = std::pin::pin!(lines.lines());
+    let broken = |source: io::Error| server.broken(format!("read the lines of task/{task}"), source);
+    while let Some(line) = lines.try_next().await.map_err(broken)? {
+        let Ok(entry) = serde_json::from_str::<Value>(&line) else {
+            continue;
+        };
+        let shown = format!("{}\n", clean(text(&entry, "/line")));
+        // Where these are gone, the result of the task still has somewhere to go.
+        let _ = match text(&entry, "/stream") {
+            "stdout" if !all_are_asides => io::stdout().write_all(shown.as_bytes()),
+            _ => io::stderr().write_all(shown.as_bytes()),
+        };
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use tokio::{signal, time::timeout};
 use super::{
     ControlError,
     kind::{Kind, condition, name, text},
+    logs,
     rerun::{create, object},
     server::{Query, Server},
     wait::{describe, has_ended},
@@ -29,6 +30,10 @@ use crate::{
 
 /// How long somebody who pressed Ctrl-C waits for the end of what was cancelled.
 const CANCEL: Duration = Duration::from_secs(5);
+/// How long lines of a call may come after its result, which is what people wait for.
+const LATE_FOR_A_CALL: Duration = Duration::from_millis(100);
+/// How long those of a program may, whose lines are what people wait for.
+const LATE_FOR_A_PROGRAM: Duration = Duration::from_secs(3);
 
 /// Why a Task failed, where a run here has no failure of that kind.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +114,7 @@ async fn attend(args: &Run, server: &Server, task: &Value, output: &Output) -> R
             cancel(server, task).await;
             Err(Failure::Interrupted)
         }
-        ended = end_of(server, task, output) => ended.map_err(Into::into),
+        ended = shown_to_its_end(server, task, output) => ended.map_err(Into::into),
     };
     if args.remote.keep {
         output.note(&format!("task/{} is kept", name(task)));
@@ -122,6 +127,31 @@ async fn attend(args: &Run, server: &Server, task: &Value, output: &Output) -> R
             tracing::warn!("{error}: delete it with `propeller delete task {}`", name(task));
         }
     }
+    ended
+}
+
+/// What it prints is shown as it comes, as a run here shows it.
+async fn shown_to_its_end(server: &Server, task: &Value, output: &Output) -> Result<Value, ControlError> {
+    let is_program = task.pointer("/spec/command").is_some();
+    let lines = async {
+        match logs::follow(server, name(task), !is_program).await {
+            Err(error) if is_program => output.note(&format!("what it prints can't be shown: {error}")),
+            Err(error) => tracing::debug!("what it prints can't be shown: {error}"),
+            Ok(()) => {}
+        }
+    };
+    let mut lines = std::pin::pin!(lines);
+    let mut end = std::pin::pin!(end_of(server, task, output));
+    let ended = tokio::select! {
+        ended = &mut end => ended,
+        () = &mut lines => return end.await,
+    };
+    let late = if is_program {
+        LATE_FOR_A_PROGRAM
+    } else {
+        LATE_FOR_A_CALL
+    };
+    let _ = timeout(late, lines).await;
     ended
 }
 

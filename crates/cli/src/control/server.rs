@@ -120,6 +120,20 @@ impl Server {
         }
     }
 
+    /// What was noticed of an object, as `core/v1` of Kubernetes has it.
+    pub async fn events(&self, kind: Kind, object: &Value) -> Result<Vec<Value>, ControlError> {
+        let (name, uid) = (text(object, "/metadata/name"), text(object, "/metadata/uid"));
+        let about = Query {
+            fields: Some(format!("involvedObject.name={name},involvedObject.uid={uid}")),
+            ..Query::default()
+        };
+        let namespace = text(object, "/metadata/namespace");
+        let path = Request::new(format!("/api/v1/namespaces/{namespace}/events"));
+        let doing = format!("list the events of {kind} {name}");
+        let mut list = self.ask(doing, path.list(&about.page(None))).await?;
+        Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    }
+
     /// Makes an object, in its own namespace.
     pub async fn create(&self, kind: Kind, object: &Value) -> Result<Value, ControlError> {
         let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));

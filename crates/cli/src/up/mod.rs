@@ -27,6 +27,8 @@ use propeller_control::{
 use propeller_host::proplet::{Ended, Proplet, signals};
 use propeller_standalone::{
     api::{self, Api},
+    events::Events,
+    plane::Around,
     plane::{Broken, Config, Plane},
     store::{OpenError, Repaired, Store, repair},
 };
@@ -125,7 +127,6 @@ impl Running {
         let registry = embedded_registry(&args.components, &state)?;
         let bus = Bus::start(&args.mqtt, registry.as_ref(), &state).await?;
 
-        let (health, metrics) = (Health::default(), Metrics::default());
         let logs = Logs::open(&state.path("logs"), Bounds::default()).map_err(|source| UpError::Directory {
             path: state.path("logs"),
             source,
@@ -145,18 +146,22 @@ impl Running {
             },
             register_in: Some(NAMESPACE.to_owned()),
         };
-        let plane = Plane::new(config, store.clone(), logs.clone(), metrics.clone(), health.clone())?;
+        let around = Around {
+            logs,
+            events: Events::default(),
+            metrics: Metrics::default(),
+            health: Health::default(),
+        };
+        let plane = Plane::new(config, store.clone(), around.clone())?;
         let stop_plane = CancellationToken::new();
         let plane = spawn(plane.run(stop_plane.clone()));
         let stop_api = CancellationToken::new();
         let api = Api {
             store,
-            logs,
+            around,
             token: Arc::clone(&token),
             inspector: inspector::inspector(environment.clone(), registries),
             joiner: bus.devices.clone().map(|devices| devices as _),
-            health,
-            metrics,
             stop: stop_api.clone(),
         };
         let api = spawn(api::serve(listener, api));

@@ -52,7 +52,7 @@ pub(super) async fn log(
         .get(Kind::Task, &key)
         .ok_or_else(|| Status::missing(Kind::Task, &key.name))?;
     let uid = task.metadata().uid.clone();
-    let mut reader = api.logs.read(&uid);
+    let mut reader = api.around.logs.read(&uid);
     let first = reader.read().map_err(|error| {
         tracing::warn!(%error, task = %key, "its lines can't be read");
         Status::internal("the lines can't be read: the log of the control plane says why")

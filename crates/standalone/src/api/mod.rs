@@ -2,9 +2,10 @@
 //!
 //! Paths, bodies, watches and errors are those of
 //! [custom resources](https://kubernetes.io/docs/reference/using-api/api-concepts/), so that a client of one shell is a client of the other. Beyond
-//! them: `…/tasks/{name}/log`, `/apis/propeller.dev/v1alpha1/components?image=`, `/openapi.json`, and the web page. Everything but health, version
+//! them: Events, as of Kubernetes' core; `…/tasks/{name}/log`, `/apis/propeller.dev/v1alpha1/components?image=`, `/openapi.json`, and the web page. Everything but health, version
 //! and the page's files needs the token.
 
+mod event;
 mod join;
 mod list;
 mod log;
@@ -28,7 +29,6 @@ use axum::{
     routing::{get, post},
 };
 use propeller_api::{API_VERSION, GROUP, VERSION};
-use propeller_control::{health::Health, logs::Logs, metrics::Metrics};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ pub use self::{
     join::{Joiner, NotJoined},
     status::Status,
 };
-use crate::store::Store;
+use crate::{plane::Around, store::Store};
 
 /// What is known of a component, by its reference.
 pub type Inspector =
@@ -61,18 +61,14 @@ pub struct Uninspected {
 pub struct Api {
     /// The resources.
     pub store: Store,
-    /// What tasks wrote.
-    pub logs: Logs,
+    /// What the control plane tells beside them.
+    pub around: Around,
     /// Who knows it may do everything.
     pub token: Arc<SecretString>,
     /// Looks at components.
     pub inspector: Inspector,
     /// Lets devices in, where there is a broker to let them into.
     pub joiner: Option<Arc<dyn Joiner>>,
-    /// Whether the control plane works.
-    pub health: Health,
-    /// Its figures.
-    pub metrics: Metrics,
     /// Ends watches, which last long.
     pub stop: CancellationToken,
 }
@@ -107,6 +103,7 @@ fn router(api: Api) -> Router {
         );
     let guarded = Router::new()
         .nest(&base, resources)
+        .route("/api/v1/namespaces/{namespace}/events", get(event::events))
         .route("/openapi.json", get(async || Json(openapi::document())))
         .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(api.clone(), guard));
@@ -201,7 +198,7 @@ async fn component(State(api): State<Api>, Extract(which): Extract<Which>) -> Re
 }
 
 async fn readyz(State(api): State<Api>) -> (StatusCode, String) {
-    match api.health.readiness() {
+    match api.around.health.readiness() {
         Ok(_) => (StatusCode::OK, "ok\n".to_owned()),
         Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
     }
@@ -209,5 +206,5 @@ async fn readyz(State(api): State<Api>) -> (StatusCode, String) {
 
 async fn metrics(State(api): State<Api>) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], api.metrics.text()).into_response()
+    ([(header::CONTENT_TYPE, content_type)], api.around.metrics.text()).into_response()
 }

@@ -148,7 +148,7 @@ fn paths(kind: Kind) -> [(String, Value); 3] {
     ]
 }
 
-fn others() -> [(String, Value); 1] {
+fn others() -> [(String, Value); 2] {
     let image = json!({"name": "image", "in": "query", "required": true, "schema": {"type": "string"}});
     let component = json!({"get": {
         "operationId": "inspectComponent",
@@ -159,7 +159,23 @@ fn others() -> [(String, Value); 1] {
             "default": failure(),
         },
     }});
-    [(format!("/apis/{GROUP}/{VERSION}/components"), component)]
+    let selector = json!({
+        "name": "fieldSelector", "in": "query", "description": "involvedObject.kind=, involvedObject.name=, involvedObject.uid=",
+        "schema": {"type": "string"},
+    });
+    let events = json!({"get": {
+        "operationId": "listEvents",
+        "summary": "What was noticed of resources: an EventList of Kubernetes' core/v1, with the newest events since the start",
+        "parameters": [in_path("namespace"), selector],
+        "responses": {
+            "200": {"description": "The events", "content": {"application/json": {"schema": {"type": "object"}}}},
+            "default": failure(),
+        },
+    }});
+    [
+        (format!("/apis/{GROUP}/{VERSION}/components"), component),
+        ("/api/v1/namespaces/{namespace}/events".to_owned(), events),
+    ]
 }
 
 fn query() -> impl Iterator<Item = Value> {

@@ -1,13 +1,24 @@
 use std::{future, time::Duration};
 
 use futures::StreamExt;
+use jiff::Timestamp;
+use propeller_api::NamespacedName;
+use propeller_control::{
+    brain::{About, Notice, Severity},
+    health::Health,
+    logs::Logs,
+    metrics::Metrics,
+};
 use propeller_protocol::{AttemptRef, Logs as Lines, Sender, Stream, TaskRef};
 use reqwest::{Method, RequestBuilder, Response};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
-use crate::store::{Kind, Operation, Resource};
+use crate::{
+    events::Events,
+    store::{Kind, Operation, Resource},
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -38,12 +49,15 @@ impl World {
         });
         let api = Api {
             store: Store::open(&folder.path().join("state.db")).unwrap(),
-            logs: Logs::open(&folder.path().join("logs"), Default::default()).unwrap(),
+            around: Around {
+                logs: Logs::open(&folder.path().join("logs"), Default::default()).unwrap(),
+                events: Events::default(),
+                metrics: Metrics::default(),
+                health: Health::default(),
+            },
             token: Arc::new("let-me-in".into()),
             inspector,
             joiner: None,
-            health: Health::default(),
-            metrics: Metrics::default(),
             stop: CancellationToken::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -154,7 +168,7 @@ impl World {
             stream: Stream::Stdout,
             lines: vec![line.to_owned()],
         };
-        assert!(self.api.logs.keep(lines));
+        assert!(self.api.around.logs.keep(lines));
     }
 }
 
@@ -198,7 +212,7 @@ async fn nobody_gets_in_without_the_token() {
         let response = world.client.get(format!("{}{path}", world.url)).send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
     }
-    world.api.health.set_leader(true);
+    world.api.around.health.set_leader(true);
     assert_eq!(world.get("/readyz").await.0, 503);
 }
 
@@ -563,4 +577,52 @@ async fn the_page_is_whole() {
         let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("default-src 'self'"), "{policy}");
     }
+}
+
+#[tokio::test]
+async fn what_was_noticed_is_listed() {
+    let world = World::new().await;
+    let notice = |uid: &str, reason: &str, message: &str| Notice {
+        about: About {
+            kind: "Task",
+            key: NamespacedName {
+                namespace: "lab".into(),
+                name: "a".into(),
+            },
+            uid: uid.into(),
+        },
+        severity: Severity::Warning,
+        action: "Finish",
+        reason: reason.into(),
+        message: message.into(),
+    };
+    let events = &world.api.around.events;
+    let at = |second: i64| Timestamp::from_second(second).unwrap();
+    events.take(notice("uid-1", "Trap", &"ö".repeat(1_000)), at(1));
+    for (uid, second) in [("uid-2", 2), ("uid-1", 3), ("uid-2", 4)] {
+        events.take(notice(uid, "Lost", "away"), at(second));
+    }
+    let path = "/api/v1/namespaces/lab/events?fieldSelector=involvedObject.name%3Da%2CinvolvedObject.uid%3D";
+    let (code, list) = world.get(&format!("{path}uid-2")).await;
+    assert_eq!((code, list["kind"].as_str()), (200, Some("EventList")));
+    let items = list["items"].as_array().unwrap();
+    assert_eq!(
+        (items.len(), &items[0]["count"], &items[0]["lastTimestamp"]),
+        (1, &json!(2), &json!(at(4)))
+    );
+    assert_eq!(items[0]["involvedObject"]["uid"], "uid-2");
+    let (_, list) = world.get(&format!("{path}uid-1")).await;
+    let reasons: Vec<_> = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["reason"])
+        .collect();
+    assert_eq!(reasons, ["Trap", "Lost"]);
+    assert_eq!(list["items"][0]["message"].as_str().unwrap().len(), 1_024);
+    assert_eq!(world.get("/api/v1/namespaces/field/events").await.1["items"], json!([]));
+    let (code, refused) = world
+        .get("/api/v1/namespaces/lab/events?fieldSelector=type%3DNormal")
+        .await;
+    assert_eq!(code, 400, "{refused}");
 }

@@ -2,12 +2,19 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use propeller_api::{NamespacedName, Proplet, Task};
 use propeller_control::brain::{self, Notice, ReadError, Severity, WriteError};
 
-use crate::store::{Kind, Operation, Refusal, Resource, Store};
+use crate::{
+    events::Events,
+    store::{Kind, Operation, Refusal, Resource, Store},
+};
 
-pub(super) struct StandaloneStore(pub(super) Store);
+pub(super) struct StandaloneStore {
+    pub(super) store: Store,
+    pub(super) events: Events,
+}
 
 impl brain::Store for StandaloneStore {
     async fn write_status(&self, task: &Task) -> Result<Task, WriteError> {
@@ -18,7 +25,7 @@ impl brain::Store for StandaloneStore {
     }
 
     async fn read(&self, key: &NamespacedName) -> Result<Option<Task>, ReadError> {
-        Ok(match self.0.get(Kind::Task, key).as_deref() {
+        Ok(match self.store.get(Kind::Task, key).as_deref() {
             Some(Resource::Task(task)) => Some((**task).clone()),
             _ => None,
         })
@@ -54,12 +61,13 @@ impl brain::Store for StandaloneStore {
             Severity::Normal => tracing::debug!(kind = about.kind, object = %about.key, reason, "{message}"),
             Severity::Warning => tracing::warn!(kind = about.kind, object = %about.key, reason, "{message}"),
         }
+        self.events.take(notice, Timestamp::now());
     }
 }
 
 impl StandaloneStore {
     async fn write(&self, operation: Operation) -> Result<Arc<Resource>, WriteError> {
-        self.0.write(operation).await.map_err(|refusal| match refusal {
+        self.store.write(operation).await.map_err(|refusal| match refusal {
             Refusal::Exists | Refusal::Conflict => WriteError::Conflict,
             Refusal::Missing => WriteError::Gone,
             Refusal::Invalid(invalid) => WriteError::Refused(invalid.to_string()),

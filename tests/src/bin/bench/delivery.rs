@@ -137,7 +137,7 @@ async fn rates(table: &mut Table, rounds: usize, control: &mut Control, hops: &m
         four.push(control.burst(4).await?);
         floor.push(hops.burst().await?);
     }
-    let what = "the broker alone: start, accepted, finished, ack";
+    let what = "the broker alone: start, finished, ack";
     table.beside("tasks through one proplet", "/s", one, what, floor.clone());
     table.beside("tasks through four proplets", "/s", four, what, floor);
     Ok(())
@@ -307,22 +307,22 @@ impl Hops {
     async fn burst(&mut self) -> Result<f64> {
         let begin = Instant::now();
         let Self { here, there, .. } = self;
-        let starts_and_acks = exchange(&here.0, "floor/there", &mut there.1);
-        let reports = exchange(&there.0, "floor/here", &mut here.1);
-        tokio::try_join!(starts_and_acks, reports)?;
+        let starts_and_acks = exchange(BURST * 2, &here.0, "floor/there", &mut there.1);
+        let outcomes = exchange(BURST, &there.0, "floor/here", &mut here.1);
+        tokio::try_join!(starts_and_acks, outcomes)?;
         Ok(f64::from(BURST) / begin.elapsed().as_secs_f64())
     }
 }
 
-async fn exchange(publisher: &Publisher, topic: &str, events: &mut Events) -> Result<()> {
+async fn exchange(messages: u32, publisher: &Publisher, topic: &str, events: &mut Events) -> Result<()> {
     let send = async {
-        for _ in 0..BURST * 2 {
+        for _ in 0..messages {
             publish(publisher, topic.to_owned(), vec![b'x'; 500]).await?;
         }
         Ok(())
     };
     let receive = async {
-        for _ in 0..BURST * 2 {
+        for _ in 0..messages {
             next_message(events).await?;
         }
         Ok(())
