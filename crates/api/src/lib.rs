@@ -13,6 +13,7 @@
 
 mod condition;
 mod grants;
+mod levels;
 mod memory;
 mod names;
 mod object;
@@ -27,6 +28,7 @@ mod validate;
 
 pub use condition::{Condition, ConditionStatus, condition, is_true, set_condition};
 pub use grants::{Bucket, BucketScope, Directory, EnvVar, Grants};
+pub use levels::{MAX_LEVELS, is_deeper};
 pub use memory::{InvalidMemory, Memory};
 pub use names::{
     Digest, InvalidDigest, InvalidJournalId, InvalidPropletId, JournalId, PropletId, is_dns_label, is_dns_subdomain,

@@ -13,11 +13,15 @@
     reason = "kube's `printcolumn` is written once a column, with the same words in each"
 )]
 
+mod client;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt, core::ObjectMeta};
 use propeller_api::{Metadata, PropletStatus, TaskStatus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use client::client;
 
 /// Every custom resource definition, in the order in which they are installed.
 pub fn all() -> Vec<CustomResourceDefinition> {

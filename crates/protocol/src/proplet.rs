@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use propeller_api::{Capacity, HostInfo, Labels, Usage};
-use serde::{Deserialize, Serialize};
+use propeller_api::{Capacity, HostInfo, Labels, MAX_LEVELS, Usage, is_deeper};
+use serde::{Deserialize, Serialize, de::Error};
 use serde_json::Value;
 
 use crate::{AttemptRef, Boot, ControllerId, JournalId, bounds};
@@ -202,7 +202,14 @@ pub enum Outcome {
 
 /// Without this, a result that is JSON's null, such as an absent option, would read as no result at all.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
+    let value = Value::deserialize(deserializer)?;
+    if is_deeper(&value, MAX_LEVELS) {
+        // In a list of resources it would be unreadable for everybody, and the list with it.
+        return Err(Error::custom(format_args!(
+            "more than {MAX_LEVELS} levels of lists and objects"
+        )));
+    }
+    Ok(Some(value))
 }
 
 /// Why an attempt failed.

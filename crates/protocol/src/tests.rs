@@ -364,6 +364,19 @@ fn what_is_not_a_message_is_said_to_be_none() {
     let deep = format!("{{\"v\":1,\"call\":{{\"function\":\"f\",\"args\":{open}{close}}}}}");
     let error = decode::<Start>(deep.as_bytes()).unwrap_err();
     assert!(format!("{error:?}").contains("recursion limit"), "{error:?}");
+    // A result that could be read here, and not in a list of tasks.
+    let finished = |levels: usize| {
+        let value = (0..levels).fold(json!(1), |value, _| json!([value]));
+        let usage = Usage::default();
+        let results = Some(value);
+        report(Stage::Finished {
+            outcome: Outcome::Completed { results, usage },
+        })
+    };
+    let deepest = finished(110);
+    assert_eq!(decode::<Report>(&encode(&deepest).unwrap()).unwrap(), deepest);
+    let error = decode::<Report>(&encode(&finished(111)).unwrap()).unwrap_err();
+    assert!(format!("{error:?}").contains("levels"), "{error:?}");
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<()> 
         .await
         .context("no cluster: set KUBECONFIG, or run in a pod")?;
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).context("the cluster's configuration can't be used")?;
+    let client = propeller_crd::client(config).context("the cluster's configuration can't be used")?;
     let operator = Operator {
         client,
         namespace,

@@ -1,10 +1,12 @@
 //! The whole path on a real API server: Task → operator → broker → proplet → status.
 
+use std::fs;
+
 use anyhow::{Context, Result, ensure};
 use propeller_api::{Phase, condition, types};
 use propeller_protocol::{Base, Channel, Report, Stage, decode};
 use propeller_tests::{
-    PATIENCE, Registry, Service, Spy, World, registry,
+    PATIENCE, Registry, Service, Spy, World, registry, scratch,
     spy::Message,
     wait_for,
     world::{OPERATOR_READY, PROPLET_READY},
@@ -72,6 +74,50 @@ async fn typed_results_land_in_the_status(world: World) -> Result<()> {
     assert_eq!(failed.error, Some(json!({"overloaded": {"boxes": 40, "capacity": 10}})));
     let finished = condition(&failed.conditions, types::FINISHED).context("Finished")?;
     assert_eq!(finished.reason, "ErrResult");
+    Ok(())
+}
+
+/// An API server takes any depth, and parsers of lists don't.
+#[tokio::test]
+async fn a_task_nested_too_deep_disturbs_no_other() -> Result<()> {
+    let world = World::kubernetes().await?;
+    let _proplet = world.start_proplet("edge-1", json!({})).await?;
+    let image = world.push("addition").await?;
+    let folder = scratch::folder("deep")?;
+    let kubectl = async |args: &[&str]| {
+        let args = [&["--namespace", &world.namespace], args].concat();
+        world.cluster()?.kubectl(&args).await
+    };
+    // One that the operator lists when it starts, and one that it watches.
+    let create = async |name: &str| -> Result<()> {
+        let path = folder.path().join(name);
+        let (open, close) = ("[".repeat(300), "]".repeat(300));
+        let text = format!(
+            r#"{{"apiVersion": "propeller.dev/v1alpha1", "kind": "Task", "metadata": {{"name": "{name}"}},
+                 "spec": {{"image": "{image}", "call": {{"function": "add", "args": {open}{close}}}}}}}"#
+        );
+        fs::write(&path, text)?;
+        let path = path.to_str().context("a path")?;
+        kubectl(&["create", "--filename", path]).await.map(drop)
+    };
+    create("listed").await?;
+    let _operator = world.start_operator().await?;
+    world
+        .create_task("before", call(&image, "add", json!([20, 22])))
+        .await?;
+    assert_eq!(world.results("before").await?, json!(42));
+    create("watched").await?;
+    world.create_task("after", call(&image, "add", json!([1, 2]))).await?;
+    assert_eq!(world.results("after").await?, json!(3));
+    for name in ["listed", "watched"] {
+        let task = format!("task/{name}");
+        kubectl(&["wait", "--for=condition=Finished", "--timeout=60s", &task]).await?;
+        let described = kubectl(&["describe", &task]).await?;
+        ensure!(
+            described.contains("InvalidSpec") && described.contains("levels"),
+            "{described}"
+        );
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ mod labels;
 
 use std::ops::RangeInclusive;
 
-use crate::{LabelOperator, LabelSelector, Metadata, Proplet, Task, TaskSpec, is_dns_subdomain};
+use crate::{LabelOperator, LabelSelector, MAX_LEVELS, Metadata, Proplet, Task, TaskSpec, is_deeper, is_dns_subdomain};
 
 pub use labels::validate_labels;
 
@@ -150,6 +150,10 @@ fn what_to_run(spec: &TaskSpec) -> Result<(), Invalid> {
     }
     if let Some(call) = &spec.call {
         length("spec.call.function", &call.function, 1..=512)?;
+        if is_deeper(&call.args, MAX_LEVELS) {
+            let problem = format!("has more than {MAX_LEVELS} levels of lists and objects, which no type has");
+            return invalid("spec.call.args", problem);
+        }
     }
     let Some(command) = &spec.command else { return Ok(()) };
     count("spec.command.args", command.args.len(), 256)?;

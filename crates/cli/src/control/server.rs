@@ -68,7 +68,7 @@ impl Server {
         let (place, config) = place::find(args, environment).await?;
         let namespace = args.namespace.clone();
         let default = config.default_namespace.clone();
-        let client = Client::try_from(config).map_err(|error| ControlError::of("speak to it", &place, error))?;
+        let client = propeller_crd::client(config).map_err(|error| ControlError::of("speak to it", &place, error))?;
         Ok(Self {
             client,
             place,

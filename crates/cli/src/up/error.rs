@@ -96,6 +96,9 @@ pub enum UpError {
     /// The API isn't served any more.
     #[error("the API can't be served any more")]
     Api(#[source] io::Error),
+    /// An embedded server isn't there any more.
+    #[error("the embedded {0} ended by itself")]
+    Ended(&'static str),
     /// A part panicked.
     #[error("a part of it panicked")]
     Panicked(#[from] tokio::task::JoinError),

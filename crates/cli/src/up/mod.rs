@@ -204,7 +204,15 @@ impl Running {
                 None => pending().await,
             }
         };
+        let registry = async {
+            match &self.registry {
+                Some(registry) => registry.ended().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
+            () = self.bus.ended() => UpError::Ended("broker"),
+            () = registry => UpError::Ended("registry"),
             ended = proplet => ended.err().unwrap_or(UpError::Broken(Broken::Store)),
             ended = &mut self.plane => flatten(ended).err().unwrap_or(UpError::Broken(Broken::Store)),
             ended = &mut self.api => match ended {

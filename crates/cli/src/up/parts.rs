@@ -121,6 +121,14 @@ impl Bus {
         self.control.broker.to_string()
     }
 
+    /// Ready when the embedded broker has ended.
+    pub async fn ended(&self) {
+        match &self.broker {
+            Some(broker) => broker.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops the embedded broker, with everything on disk.
     pub async fn stop(self) -> Result<(), UpError> {
         match self.broker {

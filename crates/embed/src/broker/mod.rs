@@ -44,7 +44,10 @@ use mqtt5::broker::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::task::JoinHandle;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    task::AbortOnDropHandle,
+};
 
 use self::gate::Gate;
 pub use self::{
@@ -97,6 +100,7 @@ pub struct Broker {
     tls_address: Option<SocketAddr>,
     signal: Signal,
     running: JoinHandle<mqtt5::Result<()>>,
+    ended: CancellationToken,
     eviction: AbortOnDropHandle<()>,
     storage: Arc<DynamicStorage>,
 }
@@ -128,12 +132,14 @@ impl Broker {
         );
         let broker = broker.with_auth_provider(gate);
         let signal = Signal(broker.shutdown_handle());
-        let running = run(broker).await.map_err(start_error(&config.directory))?;
+        let ended = CancellationToken::new();
+        let running = run(broker, &ended).await.map_err(start_error(&config.directory))?;
         Ok(Self {
             address,
             tls_address,
             signal,
             running,
+            ended,
             eviction: AbortOnDropHandle::new(tokio::spawn(eviction)),
             storage,
         })
@@ -147,6 +153,11 @@ impl Broker {
     /// Where it listens with TLS.
     pub fn tls_address(&self) -> Option<SocketAddr> {
         self.tls_address
+    }
+
+    /// Ready when it has ended, for whatever reason. [`stop`](Self::stop) says which.
+    pub fn ended(&self) -> WaitForCancellationFutureOwned {
+        self.ended.clone().cancelled_owned()
     }
 
     /// Tells every client that it goes, and returns when everything is on disk. Connections have 5 seconds to end.
@@ -267,9 +278,14 @@ fn start_error(directory: &Path) -> impl FnOnce(Cause) -> BrokerError {
 }
 
 /// Returns when the broker takes connections.
-async fn run(mut broker: MqttBroker) -> Result<JoinHandle<mqtt5::Result<()>>, Cause> {
+async fn run(mut broker: MqttBroker, ended: &CancellationToken) -> Result<JoinHandle<mqtt5::Result<()>>, Cause> {
     let mut ready = broker.ready_receiver();
-    let mut running = tokio::spawn(async move { broker.run().await });
+    let ended = ended.clone().drop_guard();
+    let mut running = tokio::spawn(async move {
+        // Also if it panics.
+        let _ended = ended;
+        broker.run().await
+    });
     tokio::select! {
         Ok(_) = ready.wait_for(|ready| *ready) => Ok(running),
         ended = &mut running => match ended {

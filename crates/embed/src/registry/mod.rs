@@ -42,7 +42,7 @@ use axum::{Router, middleware};
 use ferro_oci_server::{AppState, InMemoryRegistryMeta};
 use secrecy::SecretString;
 use tokio::{runtime, task::spawn_blocking};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
 pub use self::error::RegistryError;
 use self::{blobs::Blobs, guard::Guard};
@@ -104,6 +104,7 @@ pub struct Registry {
     address: SocketAddr,
     signal: DropGuard,
     thread: JoinHandle<io::Result<()>>,
+    ended: CancellationToken,
 }
 
 impl Registry {
@@ -123,7 +124,11 @@ impl Registry {
         let stopped = stop.clone();
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(RegistryError::Run)?;
+        let ended = CancellationToken::new();
+        let at_the_end = ended.clone().drop_guard();
         let work = move || {
+            // Also if it panics.
+            let _at_the_end = at_the_end;
             let served = runtime.block_on(serve(listener, app, stopped));
             // It waits for what is being written.
             drop(runtime);
@@ -135,12 +140,18 @@ impl Registry {
             address,
             signal: stop.drop_guard(),
             thread: thread.map_err(RegistryError::Run)?,
+            ended,
         })
     }
 
     /// Where it listens; what references to its artifacts begin with.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Ready when it has ended, for whatever reason. [`stop`](Self::stop) says which.
+    pub fn ended(&self) -> WaitForCancellationFutureOwned {
+        self.ended.clone().cancelled_owned()
     }
 
     /// Takes no more requests, and returns when those under way have ended. They have 5 seconds for it.

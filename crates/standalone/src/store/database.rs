@@ -158,8 +158,10 @@ fn read(path: &Path, connection: &Connection) -> Result<Contents, OpenError> {
     while let Some(row) = rows.next().map_err(explain)? {
         let column = |index| row.get::<_, String>(index).map_err(explain);
         let (kind, namespace, name, body) = (column(0)?, column(1)?, column(2)?, column(3)?);
-        let resource =
-            resource(&kind, &body).map_err(|problem| damaged(path, format!("{kind} {namespace}/{name}: {problem}")))?;
+        let resource = resource(&kind, &body).map_err(|problem| {
+            let hint = "unless a newer Propeller wrote it, which can read it";
+            damaged(path, format!("{kind} {namespace}/{name}: {problem}; {hint}"))
+        })?;
         resources.push(resource);
     }
     Ok(Contents {

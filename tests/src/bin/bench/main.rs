@@ -9,6 +9,7 @@ mod floor;
 mod memory;
 mod operator;
 mod process;
+mod standalone;
 mod table;
 
 use anyhow::Result;
@@ -45,6 +46,8 @@ enum What {
         #[arg(long, default_value_t = 10_000)]
         proplets: usize,
     },
+    /// `propeller up`: its start, and tasks from the command to the result.
+    Standalone,
     /// In a process of its own: how many bytes so many running tasks hold. `bench engine` starts these.
     #[command(hide = true)]
     Memory {
@@ -69,6 +72,7 @@ async fn main() -> Result<()> {
         What::Engine => engine::measure(&mut table, flags.rounds).await,
         What::Delivery => delivery::measure(&mut table, flags.rounds).await,
         What::Operator { tasks, proplets } => operator::measure(&mut table, tasks, proplets).await,
+        What::Standalone => standalone::measure(&mut table, flags.rounds).await,
         What::Memory { of, count } => {
             println!("{}", memory::hold(of, count).await?);
             return Ok(());

@@ -37,7 +37,9 @@ async fn a_second_listener_speaks_tls() {
     connected(&mut events).await;
     publish(&control, publication(topic, "through TLS")).await;
     assert_eq!(heard(&mut edge).await, "through TLS");
+    let ended = broker.ended();
     in_time(broker.stop()).await.unwrap();
+    in_time(ended).await;
 }
 
 /// Over a bare socket, since the client library misses a DISCONNECT without properties.

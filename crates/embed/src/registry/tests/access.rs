@@ -47,7 +47,9 @@ async fn who_may_not_write_may_read() {
     let bench = Bench::new();
     push(&bench.reference("app:1"), b"x").await;
     let Bench { registry, directory } = bench;
+    let ended = registry.ended();
     in_time(registry.stop()).await.unwrap();
+    in_time(ended).await;
     let mut config = RegistryConfig::new(directory.path().join("registry"));
     config.writers.this_machine = false;
     let bench = Bench {
