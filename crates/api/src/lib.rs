@@ -50,3 +50,5 @@ pub const GROUP: &str = "propeller.dev";
 pub const VERSION: &str = "v1alpha1";
 /// What `apiVersion` says: group and version.
 pub const API_VERSION: &str = "propeller.dev/v1alpha1";
+/// The API group in which a cluster serves what tasks wrote. One of its own: to whom a group is aggregated, its custom resources aren't left.
+pub const LOGS_GROUP: &str = "logs.propeller.dev";

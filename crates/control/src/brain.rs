@@ -151,8 +151,12 @@ impl<S: Store, R: Resolver> Body<S, R> {
                         self.parts.metrics.lines_dropped();
                     }
                 }
-                // What isn't forgotten now gives way when there is no room.
-                Output::Forget(uid) => drop(self.parts.logs.as_ref().map(|logs| logs.forget(&uid))),
+                Output::Forget(uid) => self.parts.logs.iter().for_each(|logs| logs.forget(&uid)),
+                Output::ForgetOthers(uids) => {
+                    if let Some(logs) = &self.parts.logs {
+                        logs.forget_others(uids.into_iter().collect());
+                    }
+                }
             }
         }
         self.parts.in_sync.send_replace(self.brain.is_in_sync());

@@ -1,4 +1,4 @@
-//! Health and metrics over HTTP: `/healthz`, `/readyz`, `/metrics`.
+//! Health and metrics over HTTP: `/healthz`, `/readyz`, `/metrics`. And what else is served has in common.
 
 use std::{future::Future, io};
 
@@ -9,9 +9,40 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{health::Health, metrics::Metrics};
+
+/// What an API of Kubernetes' says when it doesn't do what was asked: a
+/// [Status](https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/). `details` may be null.
+pub fn failure(code: StatusCode, reason: &str, message: &str, details: &Value) -> Value {
+    let mut status = json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code.as_u16(),
+    });
+    if !details.is_null() {
+        status["details"] = details.clone();
+    }
+    status
+}
+
+/// A flag in a query: `true` and `1` are.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(from = "String")]
+pub struct Flag(pub bool);
+
+impl From<String> for Flag {
+    fn from(text: String) -> Self {
+        Self(matches!(text.as_str(), "true" | "1"))
+    }
+}
 
 /// Serves until `shutdown` is ready.
 ///

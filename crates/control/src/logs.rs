@@ -3,20 +3,24 @@
 //! ```text
 //!  brain ── keep, forget ──► queue ──► writer (a thread) ──► {uid}.old, {uid}.log     one JSON document a line
 //!                                        │                        ▲
-//!                                        └── says that there is news, where files begin ──► Reader
+//!                                        └── says that there is news, where files begin ──► Reader ──► answer: HTTP
 //! ```
 //!
 //! Two files for each task: when the newer one has half of what a task may have, it takes the place of the older one. So the newest lines stay. In
 //! all, what wasn't written to for the longest time goes first. Nothing is synced: lines that were on their way are lost with the machine, as they
 //! are lost on the bus.
+//!
+//! What a proplet says isn't trusted to be small: what waits is bounded in bytes, and what one message and one line may become in lines and bytes. A
+//! marker stands for what was cut.
 
+pub mod answer;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -26,13 +30,18 @@ use std::{
 use jiff::Timestamp;
 use propeller_protocol::{Logs as Lines, Stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use reader::Reader;
 use writer::{Job, Writer};
 
-/// Batches that wait for the writer. What doesn't get in is dropped, and counted.
-const QUEUE: usize = 1_024;
+/// Bytes of memory that lines which wait for the writer may take. What doesn't get in is dropped, and counted.
+const QUEUE: usize = 16 << 20;
+/// Lines of one message that are kept, the last ones of it. A proplet sends some hundreds at most; but a message of 1 MiB has room for a million that
+/// are empty, each of which would be a document of a hundred bytes.
+const LINES: usize = 4_096;
+/// What a line takes in memory beside its text, and what a message does.
+const OVERHEAD: usize = 64;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +82,9 @@ pub struct Entry {
 #[derive(Clone)]
 pub struct Logs {
     shared: Arc<Shared>,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
+    /// What `QUEUE` leaves. The uids of tasks that are to be forgotten aren't counted: there are no more of them than there were tasks.
+    room: Arc<Semaphore>,
 }
 
 struct Shared {
@@ -90,8 +101,10 @@ struct Files {
     old: u64,
     /// Bytes of the newer one.
     new: u64,
-    /// How often the newer one became the older one since this process began.
+    /// How often the newer one became the older one, counted from `first`.
     turns: u64,
+    /// Where it was counted from: later for a task whose lines gave way and that wrote again, so that nobody takes its new files for the old ones.
+    first: u64,
     /// Orders tasks by when they were last written to.
     touched: u64,
 }
@@ -117,22 +130,37 @@ impl Logs {
             index: RwLock::new(index),
             news,
         });
-        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (jobs, queue) = mpsc::unbounded_channel();
         let writer = Writer::new(Arc::clone(&shared), bounds);
         thread::Builder::new()
             .name("logs".into())
             .spawn(move || writer.run(queue))?;
-        Ok(Self { shared, jobs })
+        let room = Arc::new(Semaphore::new(QUEUE));
+        Ok(Self { shared, jobs, room })
     }
 
     /// Keeps lines. Never waits: where the disk is slower than the tasks, lines are dropped. Returns whether they weren't.
-    pub fn keep(&self, lines: Lines) -> bool {
-        self.jobs.try_send(Job::Keep(Box::new(lines))).is_ok()
+    pub fn keep(&self, mut lines: Lines) -> bool {
+        let cut = lines.lines.len().saturating_sub(LINES);
+        lines.lines.drain(..cut);
+        let bytes = lines.lines.iter().map(|line| OVERHEAD + line.len()).sum::<usize>() + OVERHEAD;
+        let room = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| Arc::clone(&self.room).try_acquire_many_owned(bytes).ok());
+        let Some(room) = room else { return false };
+        let lines = Box::new(lines);
+        self.jobs.send(Job::Keep { lines, cut, room }).is_ok()
     }
 
     /// Forgets the lines of a task that is gone.
-    pub fn forget(&self, uid: &str) -> bool {
-        self.jobs.try_send(Job::Forget(uid.to_owned())).is_ok()
+    pub fn forget(&self, uid: &str) {
+        // Nobody is there to forget once the writer has ended.
+        let _ = self.jobs.send(Job::Forget(uid.to_owned()));
+    }
+
+    /// Forgets the lines of all tasks but these: they went while nobody was told.
+    pub fn forget_others(&self, uids: HashSet<String>) {
+        let _ = self.jobs.send(Job::ForgetOthers(uids));
     }
 
     /// Reads the lines of a task, from the first that is there.

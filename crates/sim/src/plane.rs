@@ -211,7 +211,7 @@ impl World {
                     let delay = self.millis(5..300);
                     self.after(delay, What::JobDone(replica, life, Box::new(done)));
                 }
-                Output::Tell(_) | Output::Keep(_) | Output::Forget(_) => {}
+                Output::Tell(_) | Output::Keep(_) | Output::Forget(_) | Output::ForgetOthers(_) => {}
             }
         }
     }

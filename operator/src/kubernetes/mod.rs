@@ -14,7 +14,7 @@ mod notices;
 mod store;
 mod watch;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
@@ -23,6 +23,7 @@ use propeller_control::{
     brain::{self, Clock, Config as Whom, Parts},
     health::Health,
     http,
+    logs::{Bounds, Logs},
     metrics::Metrics,
     registry::RegistryResolver,
     session::{self, Mqtt, Wires},
@@ -36,7 +37,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::Settings;
+use crate::{logs, settings::Settings};
 use leader::{Leadership, Stand};
 use store::KubernetesStore;
 
@@ -59,21 +60,39 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<()> 
         .context("no cluster: set KUBECONFIG, or run in a pod")?;
     let namespace = config.default_namespace.clone();
     let client = propeller_crd::client(config).context("the cluster's configuration can't be used")?;
+    let listener = listen(settings.listen, "--listen").await?;
+    tracing::info!("serving health and metrics on http://{}", listener.local_addr()?);
+    let lines = listen(settings.logs.listen, "--logs-listen").await?;
+    let address = lines.local_addr()?;
+    tracing::info!("serving lines of tasks on https://{address}");
+    let (kept, is_kept) = state::channel(None);
     let operator = Operator {
         client,
         namespace,
         health: Health::default(),
         metrics: Metrics::default(),
         settings,
+        kept,
+        logs_port: address.port(),
     };
-    let listener = TcpListener::bind(operator.settings.listen).await;
-    let listener = listener.with_context(|| format!("can't listen on {}", operator.settings.listen))?;
-    tracing::info!("serving health and metrics on http://{}", listener.local_addr()?);
     let (health, metrics) = (operator.health.clone(), operator.metrics.clone());
+    let served = logs::Config {
+        client: operator.client.clone(),
+        settings: operator.settings.logs.clone(),
+        watch_namespace: operator.settings.watch_namespace.clone(),
+        lease: (operator.lease_namespace().to_owned(), operator.settings.lease.name.clone()),
+        kept: is_kept,
+    };
     tokio::select! {
         ended = operator.stand(shutdown.clone()) => ended,
         ended = http::serve(listener, health, metrics, std::future::pending()) => ended.context("health and metrics can't be served"),
+        ended = logs::serve_lines(lines, served) => ended,
     }
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("can't listen on {address}: choose another address with {flag}"))
 }
 
 struct Operator {
@@ -83,14 +102,22 @@ struct Operator {
     health: Health,
     metrics: Metrics,
     settings: Settings,
+    /// What tasks wrote, while this replica leads.
+    kept: state::Sender<Option<Logs>>,
+    /// Where it is asked for.
+    logs_port: u16,
 }
 
 impl Operator {
+    fn lease_namespace(&self) -> &str {
+        self.settings.lease.namespace.as_deref().unwrap_or(&self.namespace)
+    }
+
     /// Waits to be leader, then is, then isn't any more.
     async fn stand(self, shutdown: CancellationToken) -> Result<()> {
         let stand = Stand {
             name: &self.settings.lease.name,
-            namespace: self.settings.lease.namespace.as_deref().unwrap_or(&self.namespace),
+            namespace: self.lease_namespace(),
             seconds: self.settings.lease.seconds,
         };
         let mut leadership = tokio::select! {
@@ -146,6 +173,12 @@ impl Operator {
         let store = Arc::new(KubernetesStore::new(self.client.clone(), notices));
         let artifacts =
             propeller_artifact::Client::new(settings.artifacts.clone()).context("artifacts can't be fetched")?;
+        let directory = &settings.logs.directory;
+        let logs = Logs::open(directory, Bounds::default()).with_context(|| {
+            let directory = directory.display();
+            format!("lines of tasks can't be kept in {directory}: choose another directory with --logs-directory")
+        })?;
+        self.kept.send_replace(Some(logs.clone()));
         let parts = Parts {
             config: Whom {
                 controller: leadership.controller().clone(),
@@ -156,7 +189,7 @@ impl Operator {
             resolver: Arc::new(RegistryResolver::new(artifacts)),
             outbox,
             in_sync,
-            logs: None,
+            logs: Some(logs),
             clock: clock.clone(),
             metrics: self.metrics.clone(),
         };
@@ -168,13 +201,17 @@ impl Operator {
             clock,
             metrics: self.metrics.clone(),
             health: self.health.clone(),
-            hears_logs: false,
+            hears_logs: true,
         };
         running.work(async move { Ok(brain::run(parts, receiver, stop).await?) });
         let derived = || format!("propeller-{}", leadership.controller());
         let client_id = settings.mqtt.client_id.clone().unwrap_or_else(derived);
         running.work(connect(settings.mqtt.clone(), client_id, wires, is_in_sync));
         running.watch(notices_worker);
+        if let Some(address) = settings.logs.address {
+            let (client, namespace) = (self.client.clone(), self.lease_namespace().to_owned());
+            running.watch(logs::publish(client, namespace, address, self.logs_port));
+        }
         let watcher = watch::Watcher {
             client: self.client.clone(),
             namespace: settings.watch_namespace.clone(),

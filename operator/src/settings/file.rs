@@ -1,7 +1,10 @@
 //! The configuration file. A key that isn't known is an error, since it is most likely misspelt, and would otherwise be a setting that has no
 //! effect.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use propeller_api::Memory;
 use propeller_artifact::Registries;
@@ -22,6 +25,7 @@ pub(super) struct File {
     pub(super) mqtt: MqttTable,
     pub(super) lease: LeaseTable,
     pub(super) artifacts: ArtifactsTable,
+    pub(super) logs: LogsTable,
     pub(super) registries: Registries,
 }
 
@@ -51,4 +55,14 @@ pub(super) struct ArtifactsTable {
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) max_size: Option<Memory>,
     pub(super) docker_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct LogsTable {
+    pub(super) directory: Option<PathBuf>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }

@@ -1,6 +1,9 @@
 //! Flags, and the environment variables that stand for them.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, ValueEnum};
 use propeller_api::Memory;
@@ -58,6 +61,8 @@ pub struct Flags {
     pub(super) lease: LeaseFlags,
     #[command(flatten, next_help_heading = "Artifacts")]
     pub(super) artifacts: ArtifactFlags,
+    #[command(flatten, next_help_heading = "What tasks write")]
+    pub(super) logs: LogsFlags,
 }
 
 /// The session with the broker.
@@ -190,6 +195,56 @@ pub(super) struct ArtifactFlags {
         hide_env_values = true
     )]
     pub(super) docker_config: Option<PathBuf>,
+}
+
+/// Where lines of tasks are kept and asked for.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct LogsFlags {
+    /// Directory in which lines of tasks are kept, of this replica alone [default: below $XDG_STATE_HOME or ~/.local/state]
+    #[arg(
+        id = "logs-directory",
+        long,
+        value_name = "DIRECTORY",
+        env = "PROPELLER_OPERATOR_LOGS_DIRECTORY",
+        hide_env_values = true
+    )]
+    pub(super) directory: Option<PathBuf>,
+    /// Where the API server asks for them, over TLS; port 0 is any free one [default: 127.0.0.1:8443, in a pod 0.0.0.0:8443]
+    #[arg(
+        id = "logs-listen",
+        long,
+        value_name = "ADDRESS",
+        env = "PROPELLER_OPERATOR_LOGS_LISTEN",
+        hide_env_values = true
+    )]
+    pub(super) listen: Option<SocketAddr>,
+    /// Address of this pod, under which the leader makes itself known to the Service `propeller-logs` [default: it does not]
+    #[arg(
+        id = "logs-address",
+        long,
+        value_name = "IP",
+        env = "PROPELLER_OPERATOR_LOGS_ADDRESS",
+        hide_env_values = true
+    )]
+    pub(super) address: Option<IpAddr>,
+    /// PEM file of the certificate that the API server is shown [default: one that is made at each start]
+    #[arg(
+        id = "logs-certificate",
+        long,
+        value_name = "FILE",
+        env = "PROPELLER_OPERATOR_LOGS_CERTIFICATE",
+        hide_env_values = true
+    )]
+    pub(super) certificate: Option<PathBuf>,
+    /// PEM file of its private key
+    #[arg(
+        id = "logs-key",
+        long,
+        value_name = "FILE",
+        env = "PROPELLER_OPERATOR_LOGS_KEY",
+        hide_env_values = true
+    )]
+    pub(super) key: Option<PathBuf>,
 }
 
 /// How log lines look.

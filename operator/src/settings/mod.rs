@@ -24,7 +24,7 @@ mod tests;
 
 use std::{
     fs, io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -37,10 +37,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use flags::{Flags, LogFormat};
 
-use file::{ArtifactsTable, File, MqttTable};
-use flags::{ArtifactFlags, MqttFlags};
+use file::{ArtifactsTable, File, LogsTable, MqttTable};
+use flags::{ArtifactFlags, LogsFlags, MqttFlags};
 
 const HEALTH_PORT: u16 = 8080;
+const LOGS_PORT: u16 = 8443;
 const LEASE_NAME: &str = "propeller-operator";
 const LEASE_SECONDS: u32 = 15;
 /// A shorter lease can't be renewed in time.
@@ -62,6 +63,8 @@ pub struct Settings {
     pub artifacts: ClientConfig,
     /// Where health and metrics are served.
     pub listen: SocketAddr,
+    /// Where lines of tasks are kept and asked for.
+    pub logs: Logs,
     /// How log lines look.
     pub log_format: LogFormat,
 }
@@ -77,6 +80,28 @@ pub struct Lease {
     pub seconds: u32,
 }
 
+/// Where lines of tasks are kept and asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    /// The directory in which they are, of this replica alone.
+    pub directory: PathBuf,
+    /// Where the API server asks for them.
+    pub listen: SocketAddr,
+    /// Under which address a Service reaches this replica; absent, the leader doesn't make itself known.
+    pub address: Option<IpAddr>,
+    /// What the API server is shown; absent, a certificate that is made at each start.
+    pub identity: Option<Identity>,
+}
+
+/// A certificate and its key, as PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate, and behind it those that it was signed by.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
 /// What this machine says, where nobody else does.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
@@ -84,6 +109,8 @@ pub struct Machine {
     pub in_pod: bool,
     /// Where programs of this user keep what they can fetch again.
     pub cache_dir: Option<PathBuf>,
+    /// Where programs of this user keep what they can't.
+    pub state_dir: Option<PathBuf>,
     /// The password, from the environment.
     pub password: Option<SecretString>,
 }
@@ -104,6 +131,9 @@ pub enum SettingsError {
         /// Its flag.
         flag: &'static str,
     },
+    /// A certificate without a key, or the other way round.
+    #[error("logs.certificate and logs.key belong together: {0} is not set")]
+    HalfIdentity(&'static str),
     /// The lease is too short to be renewed in time.
     #[error("lease.seconds is {0}, less than {MIN_LEASE_SECONDS}")]
     ShortLease(u32),
@@ -142,7 +172,8 @@ impl Settings {
             watch_namespace: flags.watch_namespace.or(file.watch_namespace),
             register_in: auto_register.then(|| register_in.unwrap_or("default".to_owned())),
             artifacts: artifacts(flags.artifacts, file.artifacts, file.registries, machine.cache_dir)?,
-            listen: flags.listen.or(file.listen).unwrap_or(listen(machine.in_pod)),
+            listen: flags.listen.or(file.listen).unwrap_or(listen(machine.in_pod, HEALTH_PORT)),
+            logs: logs(flags.logs, file.logs, machine.state_dir, machine.in_pod)?,
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             mqtt: mqtt(flags.mqtt, file.mqtt, machine.password)?,
         })
@@ -153,24 +184,26 @@ impl Machine {
     /// Looks at the environment of this process.
     pub fn read() -> Self {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let home = || Some(std::env::home_dir()?.join(".cache"));
-        let caches = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+        let below_home = |name| Some(std::env::home_dir()?.join(name));
+        let ours = |name, default| variable(name).map(PathBuf::from).or_else(|| below_home(default));
+        let directory = |parent: PathBuf| parent.join("propeller-operator");
         Self {
             in_pod: variable("KUBERNETES_SERVICE_HOST").is_some(),
-            cache_dir: caches.map(|caches| caches.join("propeller-operator")),
+            cache_dir: ours("XDG_CACHE_HOME", ".cache").map(directory),
+            state_dir: ours("XDG_STATE_HOME", ".local/state").map(directory),
             password: std::env::var(flags::PASSWORD_VARIABLE).ok().map(SecretString::from),
         }
     }
 }
 
 /// A pod is probed from outside; elsewhere nobody should be able to look in unasked.
-fn listen(in_pod: bool) -> SocketAddr {
+fn listen(in_pod: bool, port: u16) -> SocketAddr {
     let address = if in_pod {
         Ipv4Addr::UNSPECIFIED
     } else {
         Ipv4Addr::LOCALHOST
     };
-    (address, HEALTH_PORT).into()
+    (address, port).into()
 }
 
 fn lease_seconds(seconds: Option<u32>) -> Result<u32, SettingsError> {
@@ -200,6 +233,28 @@ fn mqtt(flags: MqttFlags, file: MqttTable, password: Option<SecretString>) -> Re
         password,
         ca: flags.ca.or(file.ca).map(Ca::File),
         base: Base::new(&domain, &channel).map_err(SettingsError::Base)?,
+    })
+}
+
+fn logs(flags: LogsFlags, file: LogsTable, state: Option<PathBuf>, in_pod: bool) -> Result<Logs, SettingsError> {
+    let directory = flags.directory.or(file.directory);
+    let directory = directory.or_else(|| Some(state?.join("logs")));
+    let certificate = flags.certificate.or(file.certificate);
+    let identity = match (certificate, flags.key.or(file.key)) {
+        (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+        (None, None) => None,
+        (None, Some(_)) => return Err(SettingsError::HalfIdentity("logs.certificate")),
+        (Some(_), None) => return Err(SettingsError::HalfIdentity("logs.key")),
+    };
+    Ok(Logs {
+        directory: directory.ok_or(SettingsError::Missing {
+            key: "logs.directory",
+            variable: "PROPELLER_OPERATOR_LOGS_DIRECTORY",
+            flag: "--logs-directory",
+        })?,
+        listen: flags.listen.or(file.listen).unwrap_or(listen(in_pod, LOGS_PORT)),
+        address: flags.address.or(file.address),
+        identity,
     })
 }
 

@@ -18,6 +18,7 @@ fn machine() -> Machine {
     Machine {
         in_pod: false,
         cache_dir: Some("/cache".into()),
+        state_dir: Some("/state".into()),
         password: None,
     }
 }
@@ -52,14 +53,16 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(settings.artifacts.cache, PathBuf::from("/cache"));
     assert_eq!(settings.artifacts.max_component, 256 << 20);
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.logs.directory, PathBuf::from("/state/logs"));
+    assert_eq!(settings.logs.listen.to_string(), "127.0.0.1:8443");
+    assert_eq!((settings.logs.address, settings.logs.identity), (None, None));
     let in_pod = Machine {
         in_pod: true,
         ..machine()
     };
-    assert_eq!(
-        load_on(in_pod, "", &[BROKER]).unwrap().listen.to_string(),
-        "0.0.0.0:8080"
-    );
+    let in_pod = load_on(in_pod, "", &[BROKER]).unwrap();
+    assert_eq!(in_pod.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(in_pod.logs.listen.to_string(), "0.0.0.0:8443");
 }
 
 #[test]
@@ -75,6 +78,11 @@ fn flags_beat_the_file() {
         seconds = 5
         [artifacts]
         max-size = "1Mi"
+        [logs]
+        directory = "/file"
+        address = "10.1.2.3"
+        certificate = "/tls/tls.crt"
+        key = "/tls/tls.key"
         [registries."localhost:5000"]
         mirrors = ["mirror.lab:5000"]
     "#;
@@ -83,6 +91,7 @@ fn flags_beat_the_file() {
         "--mqtt-channel=flag",
         "--lease-seconds=7",
         "--listen=[::1]:0",
+        "--logs-directory=/flag",
     ];
     let settings = load(text, &flags).unwrap();
     assert_eq!((settings.mqtt.broker.host(), settings.mqtt.broker.port()), ("flag", 1));
@@ -92,6 +101,9 @@ fn flags_beat_the_file() {
     assert_eq!(settings.artifacts.max_component, 1 << 20);
     assert_eq!(settings.listen.to_string(), "[::1]:0");
     assert_ne!(settings.artifacts.registries, Default::default());
+    let identity = settings.logs.identity.unwrap();
+    assert_eq!((settings.logs.directory, identity.key), ("/flag".into(), "/tls/tls.key".into()));
+    assert_eq!(settings.logs.address, Some([10, 1, 2, 3].into()));
 }
 
 #[test]
@@ -125,6 +137,8 @@ fn mistakes_are_named_with_key_and_place() {
         &["--mqtt-broker=mqtt://me:secret@broker"],
         "holds a user name or password",
     );
+    check("", &[BROKER, "--logs-key=/k"], "logs.certificate is not set");
+    check("[logs]\ncertificate = \"/c\"", &[BROKER], "logs.key is not set");
     check("[registries.\"x\"]\nusername = \"me\"", &[BROKER], "password-file");
 }
 

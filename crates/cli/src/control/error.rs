@@ -83,6 +83,17 @@ pub enum ControlError {
         "{place} doesn't know Tasks and Proplets: install the CRDs, `kubectl apply -f operator/crds`, or check the URL"
     )]
     NoKinds { place: Place },
+    /// 404 for the API that has lines of tasks.
+    #[error(
+        "{place} has no API for what tasks wrote: `kubectl apply -f operator/logs.yaml` makes that of the operator known to it"
+    )]
+    NoLogs { place: Place },
+    /// The API server reaches nobody who serves it.
+    #[error(
+        "{place} reaches no operator that has what tasks wrote: `kubectl get apiservice v1alpha1.{}` says why, and docs/kubernetes.md what the \
+         operator needs", propeller_api::LOGS_GROUP
+    )]
+    LogsUnreachable { place: Place, source: Box<kube::Error> },
     /// Another refusal of the API.
     #[error("can't {doing}: {}", status.message)]
     Refused { doing: String, status: Box<Status> },
@@ -163,6 +174,21 @@ impl ControlError {
         }
     }
 
+    /// What an error of the client means where lines of a task were asked for. What isn't a Status of the operator's is the API server's, about it.
+    pub fn of_lines(doing: impl Into<String>, place: &Place, error: kube::Error) -> Self {
+        let kube::Error::Api(status) = &error else {
+            return Self::of(doing, place, error);
+        };
+        match (place, status.code) {
+            (Place::Cluster(_), 404) if is_of_a_kind(status) => Self::NoLogs { place: place.clone() },
+            (Place::Cluster(_), 502..=504) if status.reason != "ServiceUnavailable" => Self::LogsUnreachable {
+                place: place.clone(),
+                source: Box::new(error),
+            },
+            _ => Self::of(doing, place, error),
+        }
+    }
+
     /// Whether another try may help, since nobody answered.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
@@ -186,6 +212,8 @@ impl ControlError {
             Self::Unreachable { .. } => "ControlPlaneUnreachable",
             Self::Unauthorized { .. } => "Unauthorized",
             Self::NoKinds { .. } => "NoSuchKind",
+            Self::NoLogs { .. } => "NoSuchApi",
+            Self::LogsUnreachable { .. } => "LogsUnreachable",
             Self::Refused { status, .. } if status.reason.is_empty() => "Refused",
             Self::Refused { status, .. } => &status.reason,
             Self::Answer { .. } => "InvalidAnswer",
@@ -216,6 +244,8 @@ impl ControlError {
             | Self::Unreachable { .. }
             | Self::Unauthorized { .. }
             | Self::NoKinds { .. }
+            | Self::NoLogs { .. }
+            | Self::LogsUnreachable { .. }
             | Self::Refused { .. }
             | Self::Answer { .. }
             | Self::NotFound { .. }

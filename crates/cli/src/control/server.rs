@@ -10,7 +10,7 @@ use kube::{
     api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, Preconditions},
     core::{Request, request},
 };
-use propeller_api::{GROUP, VERSION};
+use propeller_api::{GROUP, LOGS_GROUP, VERSION};
 use serde_json::{Value, json};
 
 use super::{
@@ -196,10 +196,15 @@ impl Server {
             tail_lines: tail.map(|lines| i64::try_from(lines).unwrap_or(i64::MAX)),
             ..LogParams::default()
         };
-        let request = path(Kind::Task, Some(&self.namespace)).logs(name, &params);
+        // On a cluster it is the operator's own API, which the API server passes requests on to.
+        let tasks = match &self.place {
+            Place::Standalone(_) => path(Kind::Task, Some(&self.namespace)),
+            Place::Cluster(_) => below(LOGS_GROUP, Kind::Task, Some(&self.namespace)),
+        };
+        let request = tasks.logs(name, &params);
         let request = request.map_err(|error| self.error(doing(), kube::Error::BuildRequest(error)))?;
         let lines = self.client.request_stream(request).await;
-        lines.map_err(|error| match self.error(doing(), error) {
+        lines.map_err(|error| match ControlError::of_lines(doing(), &self.place, error) {
             error if error.code() == Some(404) => self.missing(Kind::Task, name),
             error => error,
         })
@@ -266,10 +271,14 @@ fn post(method: &str, path: &str, body: &Value) -> http::Request<Vec<u8>> {
 }
 
 fn path(kind: Kind, namespace: Option<&str>) -> Request {
+    below(GROUP, kind, namespace)
+}
+
+fn below(group: &str, kind: Kind, namespace: Option<&str>) -> Request {
     let plural = kind.plural();
     Request::new(match namespace {
-        Some(namespace) => format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}"),
-        None => format!("/apis/{GROUP}/{VERSION}/{plural}"),
+        Some(namespace) => format!("/apis/{group}/{VERSION}/namespaces/{namespace}/{plural}"),
+        None => format!("/apis/{group}/{VERSION}/{plural}"),
     })
 }
 

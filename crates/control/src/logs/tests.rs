@@ -34,7 +34,7 @@ async fn until(reader: &mut Reader, last: &str) -> Vec<Entry> {
     let mut all = Vec::new();
     let reading = async {
         loop {
-            all.extend(entries(&reader.read().unwrap()));
+            all.extend(entries(&reader.read().await.unwrap()));
             if all.last().is_some_and(|entry: &Entry| entry.line == last) {
                 return;
             }
@@ -54,7 +54,7 @@ async fn lines_are_read_as_they_come_and_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let logs = Logs::open(folder.path(), Bounds::default()).unwrap();
     let mut reader = logs.read("uid-a");
-    assert!(reader.read().unwrap().is_empty());
+    assert!(reader.read().await.unwrap().is_empty());
     assert!(logs.keep(lines("uid-a", &["one", "two"])));
     assert!(logs.keep(lines("uid-b", &["another task's"])));
     assert_eq!(texts(&until(&mut reader, "two").await), ["one", "two"]);
@@ -65,7 +65,7 @@ async fn lines_are_read_as_they_come_and_after_a_restart() {
         texts(&until(&mut again.read("uid-a"), "three").await),
         ["one", "two", "three"]
     );
-    assert!(logs.read("../uid-a").read().unwrap().is_empty());
+    assert!(logs.read("../uid-a").read().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -110,10 +110,88 @@ async fn in_all_the_task_that_was_silent_longest_goes_first() {
         assert!(logs.keep(lines(uid, &[&line])));
     }
     until(&mut logs.read("uid-c"), &line).await;
-    assert_eq!(entries(&logs.read("uid-b").read().unwrap()).len(), 0);
-    assert!(!entries(&logs.read("uid-a").read().unwrap()).is_empty());
-    assert!(logs.forget("uid-a") && logs.forget("uid-c"));
+    assert_eq!(entries(&logs.read("uid-b").read().await.unwrap()).len(), 0);
+    assert!(!entries(&logs.read("uid-a").read().await.unwrap()).is_empty());
+    logs.forget("uid-a");
+    logs.forget("uid-c");
     assert!(logs.keep(lines("uid-d", &["end"])));
     until(&mut logs.read("uid-d"), "end").await;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn what_went_while_nobody_looked_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = Logs::open(folder.path(), Bounds::default()).unwrap();
+    for uid in ["uid-a", "uid-b", "uid-c"] {
+        assert!(logs.keep(lines(uid, &["one"])));
+    }
+    until(&mut logs.read("uid-c"), "one").await;
+    drop(logs);
+    let logs = Logs::open(folder.path(), Bounds::default()).unwrap();
+    logs.forget_others(["uid-b".to_owned(), "uid-z".to_owned()].into());
+    assert!(logs.keep(lines("uid-b", &["two"])));
+    assert_eq!(texts(&until(&mut logs.read("uid-b"), "two").await), ["one", "two"]);
+    for gone in ["uid-a", "uid-c"] {
+        assert!(logs.read(gone).read().await.unwrap().is_empty(), "{gone}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Of a message with more lines than any proplet sends, the last ones are kept, and a marker says how many aren't.
+#[tokio::test]
+async fn a_message_does_not_become_a_million_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = Logs::open(folder.path(), Bounds { task: 8 << 20, ..Bounds::default() }).unwrap();
+    let mut flood = vec![""; 1_000_000];
+    flood.push("last");
+    assert!(logs.keep(lines("uid-a", &flood)));
+    let kept = until(&mut logs.read("uid-a"), "last").await;
+    assert_eq!(kept.len(), LINES + 1);
+    assert!(kept[0].marker && kept[0].line.contains(&(1_000_001 - LINES).to_string()), "{:?}", kept[0]);
+    // As JSON, control characters are six times as long.
+    let wide = "\0".repeat(1 << 20);
+    assert!(logs.keep(lines("uid-b", &[&wide, "end"])));
+    let kept = until(&mut logs.read("uid-b"), "end").await;
+    assert!(kept.len() == 2 && kept[0].marker && kept[0].line.contains("1048576 bytes"), "{:?}", kept[0]);
+}
+
+/// The writer is held up by somebody who holds the index.
+#[tokio::test]
+async fn what_waits_is_bounded_in_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = Logs::open(folder.path(), Bounds::default()).unwrap();
+    let line = "x".repeat(1 << 20);
+    let held = logs.shared.write();
+    let taken = (0..1_000).take_while(|_| logs.keep(lines("uid-a", &[&line]))).count();
+    assert_eq!(taken, 15);
+    // What is to be forgotten always gets through.
+    logs.forget("uid-a");
+    drop(held);
+    let given_back = async {
+        while logs.room.available_permits() < QUEUE {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), given_back).await.unwrap();
+    assert!(logs.keep(lines("uid-b", &["fits again"])));
+    until(&mut logs.read("uid-b"), "fits again").await;
+    assert!(logs.read("uid-a").read().await.unwrap().is_empty());
+}
+
+/// Its files begin anew then, and nobody takes them for the old ones.
+#[tokio::test]
+async fn who_reads_a_task_that_gave_way_and_wrote_again_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = Logs::open(folder.path(), Bounds::default()).unwrap();
+    let mut reader = logs.read("uid-a");
+    for line in ["one", "two", "three"] {
+        assert!(logs.keep(lines("uid-a", &[line])));
+    }
+    until(&mut reader, "three").await;
+    logs.forget("uid-a");
+    assert!(logs.keep(lines("uid-a", &["four", "five"])));
+    let seen = until(&mut reader, "five").await;
+    assert!(seen[0].marker, "{seen:?}");
+    assert_eq!(texts(&seen[1..]), ["four", "five"]);
 }

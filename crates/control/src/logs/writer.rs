@@ -1,7 +1,7 @@
 //! The thread that writes lines.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File, OpenOptions},
     io::{self, Write},
     sync::Arc,
@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use propeller_protocol::Logs as Lines;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{Bounds, Entry, Files, Shared, is_name};
 
@@ -17,8 +17,15 @@ use super::{Bounds, Entry, Files, Shared, is_name};
 const OPEN: usize = 64;
 
 pub(super) enum Job {
-    Keep(Box<Lines>),
+    /// Lines of a message, and how many of it were cut.
+    Keep {
+        lines: Box<Lines>,
+        cut: usize,
+        /// Given back when they are written.
+        room: OwnedSemaphorePermit,
+    },
     Forget(String),
+    ForgetOthers(HashSet<String>),
 }
 
 pub(super) struct Writer {
@@ -45,14 +52,10 @@ impl Writer {
         }
     }
 
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+    pub(super) fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
         let mut is_failing = false;
         while let Some(job) = queue.blocking_recv() {
-            let done = match job {
-                Job::Keep(lines) if is_name(&lines.attempt.task.uid) => self.keep(*lines),
-                Job::Keep(_) => Ok(()),
-                Job::Forget(uid) => self.forget(&uid),
-            };
+            let done = self.perform(job);
             // A full disk says so once, and not for every line.
             match done {
                 Err(error) if !is_failing => {
@@ -66,31 +69,47 @@ impl Writer {
         }
     }
 
-    fn keep(&mut self, lines: Lines) -> io::Result<()> {
+    fn perform(&mut self, job: Job) -> io::Result<()> {
+        match job {
+            Job::Keep { lines, cut, room: _room } if is_name(&lines.attempt.task.uid) => self.keep(*lines, cut),
+            Job::Keep { .. } => Ok(()),
+            Job::Forget(uid) => self.forget(&uid),
+            Job::ForgetOthers(uids) => self.forget_others(&uids),
+        }
+    }
+
+    fn keep(&mut self, lines: Lines, cut: usize) -> io::Result<()> {
         let uid = lines.attempt.task.uid;
         let (time, attempt, stream) = (Timestamp::now(), lines.attempt.attempt, lines.stream);
+        let entry = |line, marker| Entry {
+            time,
+            attempt,
+            stream,
+            line,
+            marker,
+        };
+        if cut > 0 {
+            let marker = format!("… {cut} lines weren't kept: they came in one message");
+            self.append(&uid, &text(&entry(marker, true))?)?;
+        }
         for line in lines.lines {
-            let entry = Entry {
-                time,
-                attempt,
-                stream,
-                line,
-                marker: false,
-            };
-            self.append(&uid, &entry)?;
+            let bytes = line.len();
+            let mut kept = text(&entry(line, false))?;
+            if kept.len() as u64 > self.bounds.task / 2 {
+                kept = text(&entry(format!("… a line of {bytes} bytes wasn't kept"), true))?;
+            }
+            self.append(&uid, &kept)?;
         }
         self.make_room(&uid)
     }
 
-    fn append(&mut self, uid: &str, entry: &Entry) -> io::Result<()> {
-        let mut text = serde_json::to_vec(entry)?;
-        text.push(b'\n');
+    fn append(&mut self, uid: &str, text: &[u8]) -> io::Result<()> {
         let bytes = text.len() as u64;
         let before = self.shared.read().get(uid).cloned().unwrap_or_default();
         if before.new > 0 && before.new + bytes > self.bounds.task / 2 {
             self.turn(uid)?;
         }
-        let written = self.file(uid)?.write_all(&text);
+        let written = self.file(uid)?.write_all(text);
         if written.is_err() {
             // What a full disk took of it would be in the way of the next line.
             let begin = self.shared.read().get(uid).map_or(0, |files| files.new);
@@ -99,8 +118,13 @@ impl Writer {
         written?;
         self.bytes += bytes;
         self.clock += 1;
+        let (turns, first) = (self.clock, self.clock);
         let mut index = self.shared.write();
-        let files = index.entry(uid.to_owned()).or_default();
+        let files = index.entry(uid.to_owned()).or_insert_with(|| Files {
+            turns,
+            first,
+            ..Files::default()
+        });
         files.new += bytes;
         files.touched = self.clock;
         Ok(())
@@ -147,6 +171,14 @@ impl Writer {
         Ok(())
     }
 
+    fn forget_others(&mut self, uids: &HashSet<String>) -> io::Result<()> {
+        let known: Vec<String> = self.shared.read().keys().cloned().collect();
+        for uid in known.iter().filter(|uid| !uids.contains(*uid)) {
+            self.forget(uid)?;
+        }
+        Ok(())
+    }
+
     fn forget(&mut self, uid: &str) -> io::Result<()> {
         self.open.remove(uid);
         let mut index = self.shared.write();
@@ -160,4 +192,11 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// A document, and the end of its line.
+fn text(entry: &Entry) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(entry)?;
+    text.push(b'\n');
+    Ok(text)
 }

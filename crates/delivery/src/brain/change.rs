@@ -30,9 +30,12 @@ impl Brain {
             }
             Change::Gone { uid } => self.gone(&uid),
             Change::Listed => {
-                let was = self.is_in_sync();
+                let (was, is_first) = (self.is_in_sync(), !self.task_cache.in_sync);
                 for uid in self.task_cache.listed(self.tasks.uids()) {
                     self.gone(&uid);
+                }
+                if is_first {
+                    self.outputs.push(Output::ForgetOthers(self.tasks.uids()));
                 }
                 self.tell_in_sync(was);
             }
@@ -72,8 +75,9 @@ impl Brain {
 
     /// The task is gone. What runs of it stops at once if the message arrives, and with the next inventory if it doesn't.
     pub(super) fn gone(&mut self, uid: &str) {
+        // Also of one that was never readable in this life: an earlier one may have kept its lines.
+        self.outputs.push(Output::Forget(uid.to_owned()));
         if let Some((entry, moved)) = self.tasks.remove(uid) {
-            self.outputs.push(Output::Forget(uid.to_owned()));
             self.moved(moved);
             self.wakes.set(uid, None);
             if let Some((proplet, stop)) = self.stop(&entry.task) {

@@ -124,4 +124,6 @@ pub enum Output {
     Keep(Box<Logs>),
     /// Forget the lines of the task with this uid, which is gone.
     Forget(String),
+    /// Forget the lines of all tasks but those with these uids. Said once, when all tasks were listed: others went while nobody looked.
+    ForgetOthers(Vec<String>),
 }

@@ -5,6 +5,7 @@ use axum::{
     http::request::Parts,
 };
 use propeller_api::{LabelSelector, NamespacedName};
+use propeller_control::http::Flag;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::Status;
@@ -38,17 +39,6 @@ pub(super) struct Query {
     pub(super) timeout_seconds: Option<u64>,
     pub(super) allow_watch_bookmarks: Flag,
     pub(super) send_initial_events: Option<String>,
-}
-
-/// A flag in a query: `true` and `1` are.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(from = "String")]
-pub(super) struct Flag(pub(super) bool);
-
-impl From<String> for Flag {
-    fn from(text: String) -> Self {
-        Self(matches!(text.as_str(), "true" | "1"))
-    }
 }
 
 /// Some of the resources.

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use propeller_api::GROUP;
+use propeller_control::http::failure;
 use serde_json::{Value, json};
 
 use crate::store::{Forgotten, Kind, Refusal};
@@ -135,19 +136,7 @@ impl Status {
 
     /// The document.
     pub fn json(&self) -> Value {
-        let mut status = json!({
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": self.message,
-            "reason": self.reason,
-            "code": self.code.as_u16(),
-        });
-        if !self.details.is_null() {
-            status["details"] = self.details.clone();
-        }
-        status
+        failure(self.code, self.reason, &self.message, &self.details)
     }
 }
 

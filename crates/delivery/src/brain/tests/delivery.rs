@@ -114,6 +114,19 @@ fn only_lines_of_what_was_dispatched_are_kept() {
     assert_eq!(world.store.lines.len(), 2);
 }
 
+/// Who was deleted while no control plane ran is in no listing.
+#[test]
+fn lines_of_what_went_meanwhile_are_forgotten_with_the_first_listing() {
+    let (mut world, start) = World::dispatched();
+    world.apply(task("b"));
+    world.store.is_silent = true;
+    world.delete("b");
+    world.store.is_silent = false;
+    assert!(world.store.forgotten.is_empty());
+    let world = world.restart();
+    assert_eq!(world.store.remembered.last(), Some(&vec![start.attempt.task.uid]));
+}
+
 #[test]
 fn a_report_for_another_control_plane_is_left_alone() {
     let (mut world, start) = World::dispatched();

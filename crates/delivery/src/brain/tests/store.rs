@@ -30,6 +30,8 @@ pub(super) struct Store {
     pub(super) lines: Vec<String>,
     /// Tasks whose lines were to be forgotten.
     pub(super) forgotten: Vec<String>,
+    /// Tasks whose lines were to be left, when those of all others were to be forgotten.
+    pub(super) remembered: Vec<Vec<String>>,
     /// The caches are told nothing while this is set.
     pub(super) is_silent: bool,
     /// The caches are told of a write before whoever asked for it.

@@ -122,6 +122,7 @@ impl World {
                 Output::Tell(notice) => self.store.notices.push(notice),
                 Output::Keep(logs) => self.store.lines.extend(logs.lines),
                 Output::Forget(uid) => self.store.forgotten.push(uid),
+                Output::ForgetOthers(uids) => self.store.remembered.push(uids),
                 Output::Do(job) => {
                     let rounds = u32::try_from(1 + self.jobs.len() / WRITES).unwrap();
                     self.jobs.push_back((self.elapsed + self.store.slowness * rounds, job));
