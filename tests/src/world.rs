@@ -1,6 +1,6 @@
 //! A whole Propeller: broker, registry, a control plane of either shell, and proplets.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::{
@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use tokio::fs;
 
 use crate::{
-    ControlPlane, Mosquitto, PATIENCE, Program, Registry, Service, Spy, Standalone, cargo, mosquitto, registry,
-    wait_for,
+    ControlPlane, LogsRoute, Mosquitto, PATIENCE, Program, Registry, Service, Spy, Standalone, cargo, mosquitto,
+    registry, wait_for,
 };
 
 /// Everything that a task passes through on its way, for one test.
@@ -119,14 +119,50 @@ impl World {
     /// When it doesn't build.
     pub async fn operator_by(&self, broker: SocketAddr, namespace: &str) -> Result<Program> {
         let operator = Program::new("propeller-operator").await?;
-        let cache = operator.folder().join("cache");
+        let (cache, logs) = (operator.folder().join("cache"), operator.folder().join("logs"));
         Ok(operator
             .env("KUBECONFIG", self.cluster()?.operator().await?.kubeconfig())
             .args(["--mqtt-broker", &format!("mqtt://{broker}")])
             .args(["--watch-namespace", &self.namespace, "--lease-namespace", namespace])
             .args(["--lease-seconds", "3", "--listen", "127.0.0.1:0"])
             .arg("--artifacts-cache-dir")
-            .arg(cache))
+            .arg(cache)
+            .args(["--logs-listen", "127.0.0.1:0", "--logs-directory"])
+            .arg(logs))
+    }
+
+    /// Where what decides keeps what tasks write.
+    pub fn logs(&self, control: &Service) -> PathBuf {
+        match &self.shell {
+            Shell::Kubernetes(_) => control.folder().join("logs"),
+            Shell::Standalone(up) => up.state().join("logs"),
+        }
+    }
+
+    /// Where an operator is asked for what tasks wrote, by its log.
+    ///
+    /// # Errors
+    /// When it doesn't say so.
+    pub async fn logs_port(&self, operator: &mut Service) -> Result<u16> {
+        let port = |line: &str| {
+            let (_, address) = line.split_once("serving lines of tasks on https://")?;
+            address.trim().rsplit(':').next()?.parse().ok()
+        };
+        operator.process()?.wait_for_log("line with its address", port).await
+    }
+
+    /// Makes lines readable by people: on a cluster, while the route lives, through the API server; elsewhere they are.
+    ///
+    /// # Errors
+    /// When the API server doesn't reach the operator.
+    pub async fn pass_logs_to(&self, control: &mut Service) -> Result<Option<LogsRoute>> {
+        match &self.shell {
+            Shell::Kubernetes(cluster) => {
+                let port = self.logs_port(control).await?;
+                Ok(Some(cluster.pass_logs_to(port, &self.namespace).await?))
+            }
+            Shell::Standalone(_) => Ok(None),
+        }
     }
 
     /// Starts an operator, and waits until it leads and listens to the broker.

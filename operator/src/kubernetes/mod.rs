@@ -80,7 +80,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<()> 
         client: operator.client.clone(),
         settings: operator.settings.logs.clone(),
         watch_namespace: operator.settings.watch_namespace.clone(),
-        lease: (operator.lease_namespace().to_owned(), operator.settings.lease.name.clone()),
+        lease: (
+            operator.lease_namespace().to_owned(),
+            operator.settings.lease.name.clone(),
+        ),
         kept: is_kept,
     };
     tokio::select! {

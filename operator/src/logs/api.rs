@@ -89,7 +89,9 @@ impl Api {
 
     async fn who_leads(&self) -> String {
         let (namespace, name) = &self.lease;
-        let lease = Objects::<Lease>::namespaced(self.client.clone(), namespace).get(name).await;
+        let lease = Objects::<Lease>::namespaced(self.client.clone(), namespace)
+            .get(name)
+            .await;
         let holder = lease.ok().and_then(|lease| lease.spec?.holder_identity);
         let leader = holder.unwrap_or_else(|| "nobody".to_owned());
         format!(
@@ -106,14 +108,18 @@ impl Api {
     async fn check(&self, headers: &HeaderMap, key: &NamespacedName) -> Result<(), Failure> {
         let door = self.door.borrow().clone();
         let user = door.and_then(|door| door.front.user(headers));
-        let user = user.ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "Unauthorized", "no header names a user"))?;
+        let user =
+            user.ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "Unauthorized", "no header names a user"))?;
         let name = user.name.clone();
         access::check(self.client.clone(), user, key)
             .await
             .map_err(|denied| match denied {
                 Denied::Forbidden => Failure::forbidden(&name, key),
                 Denied::Unknown(why) => {
-                    tracing::warn!(why, "whether a user may read lines can't be said: see that operator/rbac.yaml is applied");
+                    tracing::warn!(
+                        why,
+                        "whether a user may read lines can't be said: see that operator/rbac.yaml is applied"
+                    );
                     Failure::new(
                         StatusCode::INTERNAL_SERVER_ERROR,
                         "InternalError",
@@ -127,11 +133,16 @@ impl Api {
 pub(super) fn router(api: Arc<Api>) -> Router {
     let base = format!("/apis/{LOGS_GROUP}");
     Router::new()
-        .route("/healthz", get(async || "ok\n"))
         .route("/apis", get(async || json(StatusCode::OK, &groups())))
         .route(&base, get(async || json(StatusCode::OK, &group())))
-        .route(&format!("{base}/{VERSION}"), get(async || json(StatusCode::OK, &resources())))
-        .route(&format!("{base}/{VERSION}/namespaces/{{namespace}}/tasks/{{name}}/log"), get(log))
+        .route(
+            &format!("{base}/{VERSION}"),
+            get(async || json(StatusCode::OK, &resources())),
+        )
+        .route(
+            &format!("{base}/{VERSION}/namespaces/{{namespace}}/tasks/{{name}}/log"),
+            get(log),
+        )
         .fallback(async |uri: Uri| {
             let message = format!("there is nothing at {}", uri.path());
             Failure::new(StatusCode::NOT_FOUND, "NotFound", message)
@@ -151,16 +162,17 @@ async fn log(
         return Err(Failure::missing(&key.name));
     }
     api.check(&headers, &key).await?;
-    let Query(options) = options.map_err(|error| {
-        Failure::new(StatusCode::BAD_REQUEST, "BadRequest", error.body_text())
-    })?;
+    let Query(options) =
+        options.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "BadRequest", error.body_text()))?;
     let logs = api.kept(&key.namespace).await?;
     let tasks = api.tasks(&key.namespace);
     let task = tasks.get_opt(&key.name).await.map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, task = %key, "a task can't be read");
         Failure::unavailable("the task can't be read: the log of the operator says why")
     })?;
-    let uid = task.and_then(|task| task.metadata.uid).ok_or_else(|| Failure::missing(&key.name))?;
+    let uid = task
+        .and_then(|task| task.metadata.uid)
+        .ok_or_else(|| Failure::missing(&key.name))?;
     let place = match options.follow.0 {
         false => None,
         true => Some(Arc::clone(&api.followers).try_acquire_owned().map_err(|_| {
@@ -279,7 +291,10 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        json(self.code, &failure(self.code, self.reason, &self.message, &self.details))
+        json(
+            self.code,
+            &failure(self.code, self.reason, &self.message, &self.details),
+        )
     }
 }
 

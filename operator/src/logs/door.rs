@@ -123,7 +123,9 @@ impl Front {
         let headers = |key: &str| -> Result<Vec<HeaderName>> {
             let names = list(key)?;
             let names = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
-            names.collect::<Result<_, _>>().with_context(|| format!("{key} has what is no header"))
+            names
+                .collect::<Result<_, _>>()
+                .with_context(|| format!("{key} has what is no header"))
         };
         let key = "requestheader-client-ca-file";
         let pem = data.get(key).with_context(|| format!("it has no {key}"))?;
@@ -187,7 +189,8 @@ impl Identity {
             });
         }
         let names = [format!("{}.{namespace}.svc", super::route::SERVICE)];
-        let made = generate_simple_self_signed(names).context("no certificate can be made to serve lines of tasks with")?;
+        let made =
+            generate_simple_self_signed(names).context("no certificate can be made to serve lines of tasks with")?;
         Ok(Self {
             chain: vec![made.cert.der().clone()],
             key: PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|error| anyhow!(error))?,
@@ -215,7 +218,8 @@ impl Identity {
 
 fn read(files: &settings::Identity) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let settings::Identity { certificate, key } = files;
-    let pem = fs::read(certificate).with_context(|| format!("cannot read logs.certificate {}", certificate.display()))?;
+    let pem =
+        fs::read(certificate).with_context(|| format!("cannot read logs.certificate {}", certificate.display()))?;
     let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| anyhow!("logs.certificate {}: {error}", certificate.display()))?;
     if chain.is_empty() {
@@ -223,7 +227,8 @@ fn read(files: &settings::Identity) -> Result<(Vec<CertificateDer<'static>>, Pri
     }
     let pem = fs::read(key).with_context(|| format!("cannot read logs.key {}", key.display()))?;
     // Its error could have a part of the file in it.
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| anyhow!("logs.key {} has no private key", key.display()))?;
+    let key =
+        PrivateKeyDer::from_pem_slice(&pem).map_err(|_| anyhow!("logs.key {} has no private key", key.display()))?;
     Ok((chain, key))
 }
 
@@ -235,7 +240,9 @@ mod tests {
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> ConfigMap {
-        let data = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let data = pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         ConfigMap {
             data: Some(data.collect()),
             ..ConfigMap::default()
@@ -275,7 +282,10 @@ mod tests {
         let user = front().user(&headers).unwrap();
         assert_eq!(user.name, "ann");
         assert_eq!(user.groups, ["lab", "system:authenticated"]);
-        assert_eq!(json!(user.extra), json!({"scopes": ["read"], "acme.com/project": ["roof"]}));
+        assert_eq!(
+            json!(user.extra),
+            json!({"scopes": ["read"], "acme.com/project": ["roof"]})
+        );
     }
 
     #[test]
@@ -296,7 +306,11 @@ mod tests {
             "requestheader-username-headers is empty",
         );
         check(
-            Some(&map(&[user, ("requestheader-allowed-names", "front"), ("requestheader-client-ca-file", &pem())])),
+            Some(&map(&[
+                user,
+                ("requestheader-allowed-names", "front"),
+                ("requestheader-client-ca-file", &pem()),
+            ])),
             "requestheader-allowed-names isn't a list",
         );
     }

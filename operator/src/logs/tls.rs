@@ -220,7 +220,9 @@ async fn accept(
         tokio::spawn(async move {
             match timeout(HANDSHAKE, TlsAcceptor::from(Arc::clone(&door.tls)).accept(stream)).await {
                 Ok(Ok(stream)) => drop(through.send((stream, address)).await),
-                Ok(Err(error)) => tracing::debug!(%error, %address, "somebody else than the API server asked for lines"),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, %address, "somebody else than the API server asked for lines")
+                }
                 Err(_) => tracing::debug!(%address, "somebody asked for lines and said nothing"),
             }
             drop(permit);
@@ -246,7 +248,10 @@ mod tests {
             assert_eq!(common_name(certificate.der()).as_deref(), expected, "{names:?}");
         };
         let long = "x".repeat(300);
-        check(&[(DnType::CommonName, "front-proxy-client")], Some("front-proxy-client"));
+        check(
+            &[(DnType::CommonName, "front-proxy-client")],
+            Some("front-proxy-client"),
+        );
         check(&[(DnType::OrganizationName, "front-proxy-client")], None);
         check(
             &[(DnType::OrganizationName, &long), (DnType::CommonName, "aggregator")],
@@ -258,7 +263,12 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_none() {
-        for bytes in [&[0x31][..], &[0x31, 0x05, 0x30], &[0x31, 0x84, 1, 1, 1, 1], &[0x31, 0x02, 0x30, 0x00]] {
+        for bytes in [
+            &[0x31][..],
+            &[0x31, 0x05, 0x30],
+            &[0x31, 0x84, 1, 1, 1, 1],
+            &[0x31, 0x02, 0x30, 0x00],
+        ] {
             assert_eq!(name_in(bytes), None, "{bytes:?}");
         }
     }

@@ -172,7 +172,10 @@ impl Settings {
             watch_namespace: flags.watch_namespace.or(file.watch_namespace),
             register_in: auto_register.then(|| register_in.unwrap_or("default".to_owned())),
             artifacts: artifacts(flags.artifacts, file.artifacts, file.registries, machine.cache_dir)?,
-            listen: flags.listen.or(file.listen).unwrap_or(listen(machine.in_pod, HEALTH_PORT)),
+            listen: flags
+                .listen
+                .or(file.listen)
+                .unwrap_or(listen(machine.in_pod, HEALTH_PORT)),
             logs: logs(flags.logs, file.logs, machine.state_dir, machine.in_pod)?,
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             mqtt: mqtt(flags.mqtt, file.mqtt, machine.password)?,

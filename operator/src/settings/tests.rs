@@ -102,7 +102,10 @@ fn flags_beat_the_file() {
     assert_eq!(settings.listen.to_string(), "[::1]:0");
     assert_ne!(settings.artifacts.registries, Default::default());
     let identity = settings.logs.identity.unwrap();
-    assert_eq!((settings.logs.directory, identity.key), ("/flag".into(), "/tls/tls.key".into()));
+    assert_eq!(
+        (settings.logs.directory, identity.key),
+        ("/flag".into(), "/tls/tls.key".into())
+    );
     assert_eq!(settings.logs.address, Some([10, 1, 2, 3].into()));
 }
 

@@ -3,6 +3,7 @@
 //! It takes seconds and hundreds of megabytes, so the tests of one binary share one ([`ControlPlane::shared`]) and each has a namespace in it.
 
 mod account;
+mod front;
 mod install;
 mod programs;
 mod servers;
@@ -19,6 +20,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 pub use account::Account;
+pub use front::{Identity, LogsRoute};
 use programs::Found;
 use servers::Servers;
 

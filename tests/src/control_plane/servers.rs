@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, OnceCell};
 use uuid::Uuid;
 
-use super::client;
+use super::{client, front};
 use crate::launch::Launch;
 use crate::process::Process;
 use crate::{port, scratch};
@@ -62,6 +62,10 @@ impl Servers {
 
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join(KUBECONFIG)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(super) async fn with_controller_manager(&self) -> Result<()> {
@@ -131,6 +135,14 @@ async fn start_apiserver(programs: &Path, folder: &Path, port: u16) -> Result<Pr
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-signing-key-file={KEY}"),
         format!("--service-account-key-file={CERTIFICATE}"),
+        // Who it is to the APIs that it passes requests on to.
+        format!("--requestheader-client-ca-file={}", front::CA),
+        format!("--requestheader-allowed-names={}", front::NAME),
+        "--requestheader-username-headers=X-Remote-User".to_owned(),
+        "--requestheader-group-headers=X-Remote-Group".to_owned(),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
+        format!("--proxy-client-cert-file={}", front::CERTIFICATE),
+        format!("--proxy-client-key-file={}", front::KEY),
         // It would refuse pods in namespaces that the controller manager, mostly absent, gave no account.
         "--disable-admission-plugins=ServiceAccount".to_owned(),
     ]);
@@ -164,6 +176,7 @@ fn write_credentials(folder: &Path, token: &str) -> Result<String> {
     fs::write(folder.join(CERTIFICATE), &certificate)?;
     fs::write(folder.join(KEY), server.signing_key.serialize_pem())?;
     fs::write(folder.join(TOKENS), format!("{token},tests,tests,system:masters\n"))?;
+    front::write(folder)?;
     Ok(certificate)
 }
 

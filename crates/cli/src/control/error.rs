@@ -91,7 +91,8 @@ pub enum ControlError {
     /// The API server reaches nobody who serves it.
     #[error(
         "{place} reaches no operator that has what tasks wrote: `kubectl get apiservice v1alpha1.{}` says why, and docs/kubernetes.md what the \
-         operator needs", propeller_api::LOGS_GROUP
+         operator needs",
+        propeller_api::LOGS_GROUP
     )]
     LogsUnreachable { place: Place, source: Box<kube::Error> },
     /// Another refusal of the API.
@@ -260,4 +261,41 @@ impl ControlError {
 fn is_of_a_kind(status: &Status) -> bool {
     let named = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
     status.code == 404 && !named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cluster_says_of_lines_leads_somewhere() {
+        let cluster = || Place::Cluster("https://c".to_owned());
+        let check = |place: Place, code: u16, reason: &str, expected: &str, words: &str| {
+            let status = Status::failure("said", reason).with_code(code);
+            let error = ControlError::of_lines("read lines", &place, kube::Error::Api(status.boxed()));
+            assert_eq!(error.reason(), expected, "{code} {reason}");
+            assert!(error.to_string().contains(words), "{code} {reason}: {error}");
+        };
+        let text = "Failed to parse error data";
+        check(cluster(), 404, text, "NoSuchApi", "kubectl apply -f operator/logs.yaml");
+        check(
+            cluster(),
+            404,
+            "NotFound",
+            "NoSuchApi",
+            "kubectl apply -f operator/logs.yaml",
+        );
+        check(
+            cluster(),
+            503,
+            text,
+            "LogsUnreachable",
+            "kubectl get apiservice v1alpha1.logs.propeller.dev",
+        );
+        check(cluster(), 502, text, "LogsUnreachable", "docs/kubernetes.md");
+        check(cluster(), 503, "ServiceUnavailable", "ServiceUnavailable", "said");
+        check(cluster(), 403, "Forbidden", "Forbidden", "said");
+        let standalone = Place::Standalone("http://s".to_owned());
+        check(standalone, 404, text, "NoSuchKind", "check the URL");
+    }
 }

@@ -142,18 +142,33 @@ async fn what_went_while_nobody_looked_is_forgotten() {
 #[tokio::test]
 async fn a_message_does_not_become_a_million_documents() {
     let folder = tempfile::tempdir().unwrap();
-    let logs = Logs::open(folder.path(), Bounds { task: 8 << 20, ..Bounds::default() }).unwrap();
+    let logs = Logs::open(
+        folder.path(),
+        Bounds {
+            task: 8 << 20,
+            ..Bounds::default()
+        },
+    )
+    .unwrap();
     let mut flood = vec![""; 1_000_000];
     flood.push("last");
     assert!(logs.keep(lines("uid-a", &flood)));
     let kept = until(&mut logs.read("uid-a"), "last").await;
     assert_eq!(kept.len(), LINES + 1);
-    assert!(kept[0].marker && kept[0].line.contains(&(1_000_001 - LINES).to_string()), "{:?}", kept[0]);
+    assert!(
+        kept[0].marker && kept[0].line.contains(&(1_000_001 - LINES).to_string()),
+        "{:?}",
+        kept[0]
+    );
     // As JSON, control characters are six times as long.
     let wide = "\0".repeat(1 << 20);
     assert!(logs.keep(lines("uid-b", &[&wide, "end"])));
     let kept = until(&mut logs.read("uid-b"), "end").await;
-    assert!(kept.len() == 2 && kept[0].marker && kept[0].line.contains("1048576 bytes"), "{:?}", kept[0]);
+    assert!(
+        kept.len() == 2 && kept[0].marker && kept[0].line.contains("1048576 bytes"),
+        "{:?}",
+        kept[0]
+    );
 }
 
 /// The writer is held up by somebody who holds the index.

@@ -71,7 +71,11 @@ impl Writer {
 
     fn perform(&mut self, job: Job) -> io::Result<()> {
         match job {
-            Job::Keep { lines, cut, room: _room } if is_name(&lines.attempt.task.uid) => self.keep(*lines, cut),
+            Job::Keep {
+                lines,
+                cut,
+                room: _room,
+            } if is_name(&lines.attempt.task.uid) => self.keep(*lines, cut),
             Job::Keep { .. } => Ok(()),
             Job::Forget(uid) => self.forget(&uid),
             Job::ForgetOthers(uids) => self.forget_others(&uids),

@@ -79,7 +79,7 @@ fn mirrors(registry: &Registry) -> String {
 async fn start_operator(cluster: &ControlPlane, broker: &Mosquitto, registry: &Registry) -> Result<Service> {
     let operator = Program::new("propeller-operator").await?;
     let config = operator.file("operator.toml", mirrors(registry))?;
-    let cache = operator.folder().join("cache");
+    let (cache, logs) = (operator.folder().join("cache"), operator.folder().join("logs"));
     let operator = operator
         .env("KUBECONFIG", cluster.kubeconfig())
         .arg("--config")
@@ -91,7 +91,9 @@ async fn start_operator(cluster: &ControlPlane, broker: &Mosquitto, registry: &R
             "127.0.0.1:0",
         ])
         .arg("--artifacts-cache-dir")
-        .arg(cache);
+        .arg(cache)
+        .args(["--logs-listen", "127.0.0.1:0", "--logs-directory"])
+        .arg(logs);
     operator.start(propeller_tests::world::OPERATOR_READY).await
 }
 

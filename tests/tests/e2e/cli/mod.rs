@@ -3,6 +3,7 @@
 mod access;
 mod fleet;
 mod languages;
+mod logs;
 mod new;
 pub(crate) mod program;
 mod registry;

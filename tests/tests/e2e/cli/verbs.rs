@@ -1,6 +1,6 @@
 //! The verbs of a control plane, against a real API server with a real operator: apply, get, describe, wait, delete.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use propeller_tests::{PATIENCE, World, world::Shell};
@@ -62,13 +62,13 @@ impl<'a> Clerk<'a> {
     pub(super) fn watches(&self, line: &[&str]) -> Result<Watching> {
         let mut child = self.command(line).stderr(Stdio::inherit()).spawn()?;
         let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        Ok(Watching { _child: child, lines })
+        Ok(Watching { child, lines })
     }
 }
 
 /// It ends with this.
 pub(super) struct Watching {
-    _child: Child,
+    child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -87,6 +87,12 @@ impl Watching {
             anyhow::bail!("the output ended")
         });
         found.await.with_context(|| format!("no line with {words:?}"))?
+    }
+
+    /// How it ends by itself, whatever it prints until then.
+    pub(super) async fn end(mut self) -> Result<ExitStatus> {
+        while self.lines.next_line().await?.is_some() {}
+        Ok(self.child.wait().await?)
     }
 }
 
