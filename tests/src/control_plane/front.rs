@@ -88,6 +88,16 @@ impl ControlPlane {
         let manifest = cargo::root().join("operator/logs.yaml").display().to_string();
         self.kubectl(&["apply", "--filename", &manifest]).await?;
         let name = format!("logs-of-{namespace}");
+        // The port may be another one than that of an earlier route.
+        let gone = [
+            "delete",
+            "service",
+            &name,
+            "--namespace",
+            "propeller-system",
+            "--ignore-not-found",
+        ];
+        self.kubectl(&gone).await?;
         let external = ["--external-name", "localhost", "--namespace", "propeller-system"];
         self.kubectl(&[["create", "service", "externalname", &name].as_slice(), &external].concat())
             .await?;
