@@ -177,12 +177,15 @@ async fn what_waits_is_bounded_in_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let logs = Logs::open(folder.path(), Bounds::default()).unwrap();
     let line = "x".repeat(1 << 20);
-    let held = logs.shared.write();
-    let taken = (0..1_000).take_while(|_| logs.keep(lines("uid-a", &[&line]))).count();
+    let taken = {
+        let _held = logs.shared.write();
+        let keep = |_: &u32| logs.keep(lines("uid-a", &[&line]));
+        let taken = (0..1_000_u32).take_while(keep).count();
+        // What is to be forgotten always gets through.
+        logs.forget("uid-a");
+        taken
+    };
     assert_eq!(taken, 15);
-    // What is to be forgotten always gets through.
-    logs.forget("uid-a");
-    drop(held);
     let given_back = async {
         while logs.room.available_permits() < QUEUE {
             tokio::task::yield_now().await;
