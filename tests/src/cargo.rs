@@ -42,6 +42,33 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
+/// What cargo and rustc have to know to build as they did for these tests, for a program that else has an environment of its own.
+///
+/// Where these keep things is said in full, since their place is a matter of the home directory otherwise.
+pub fn environment() -> Vec<(OsString, OsString)> {
+    let is_theirs = |name: &OsString| {
+        let begins = |prefix| name.as_encoded_bytes().starts_with(prefix);
+        [&b"CARGO"[..], b"__CARGO", b"RUSTC", b"RUSTFLAGS", b"RUSTUP"]
+            .into_iter()
+            .any(begins)
+            && !is_about_us(name)
+    };
+    let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| is_theirs(name)).collect();
+    for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        if let (None, Some(home)) = (std::env::var_os(name), std::env::var_os("HOME")) {
+            variables.push((name.into(), Path::new(&home).join(folder).into()));
+        }
+    }
+    variables
+}
+
+/// Cargo tells the programs that it runs about their own package. Passed on, that would reach the build scripts, of which one (ring's) takes it for
+/// news and has half of the tree built again, now and in the next ordinary build.
+fn is_about_us(name: &OsString) -> bool {
+    let begins = |prefix| name.as_encoded_bytes().starts_with(prefix);
+    begins(b"CARGO_PKG_") || begins(b"CARGO_MANIFEST_")
+}
+
 /// File by name of the cargo target that it was made of.
 type Built = BTreeMap<String, PathBuf>;
 
@@ -66,13 +93,8 @@ async fn build(arguments: &[&str]) -> Result<Built> {
         .args(arguments)
         .args(["--locked", "--message-format", "json-render-diagnostics"])
         .current_dir(root());
-    // Cargo tells the programs that it runs about their own package. Passed on, that would reach the build scripts, of which one (ring's) takes it for
-    // news and has half of the tree built again, now and in the next ordinary build.
-    for (name, _) in std::env::vars_os() {
-        let is_about_us = |prefix| name.as_encoded_bytes().starts_with(prefix);
-        if is_about_us(b"CARGO_PKG_") || is_about_us(b"CARGO_MANIFEST_") {
-            command.env_remove(name);
-        }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_about_us(name)) {
+        command.env_remove(name);
     }
     let done = command.kill_on_drop(true).output().await.context("can't run cargo")?;
     ensure!(

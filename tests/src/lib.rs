@@ -36,6 +36,7 @@ mod service;
 pub mod spy;
 mod standalone;
 mod wait;
+pub mod walk;
 pub mod world;
 
 pub use browser::Browser;

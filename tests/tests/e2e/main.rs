@@ -35,5 +35,6 @@ mod proplet;
 mod runs;
 mod specs;
 mod up;
+mod walks;
 mod web;
 mod work;
