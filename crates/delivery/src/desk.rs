@@ -200,7 +200,8 @@ fn answer_again(actions: &mut [Action], refused: &BTreeSet<Key>, rejection: &Rej
             && refused.contains(&key(&holding.attempt))
         {
             let rejection = rejection.clone();
-            *action = Action::Report(holding.clone(), Stage::Rejected { rejection });
+            let newest = None;
+            *action = Action::Report(holding.clone(), Stage::Rejected { rejection, newest });
         }
     }
 }

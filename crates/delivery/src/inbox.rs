@@ -17,6 +17,7 @@ const FULL: usize = 8;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Inbox {
     attempts: BTreeMap<Origin, Observed>,
+    forgotten: u32,
 }
 
 /// Where a report comes from, and which attempt it is about.
@@ -102,7 +103,10 @@ impl Inbox {
                     observed.started = Some(Started { address, said });
                 }
             }
-            Stage::Rejected { rejection } => observed.rejected = Some(rejection),
+            Stage::Rejected { rejection, newest } => {
+                observed.rejected = Some(rejection);
+                self.forgotten = self.forgotten.max(newest.unwrap_or_default());
+            }
             // An attempt has one outcome. A proplet that died before that one was on its disk says of the same attempt that it was interrupted.
             // Who has an outcome had accepted it, and may not have found the time to say so.
             Stage::Finished { outcome } => {
@@ -110,6 +114,16 @@ impl Inbox {
                 observed.outcome.get_or_insert(outcome);
             }
         }
+    }
+
+    /// The newest attempt of which a proplet knows, and the store doesn't: it was restored from a backup. 0 if there is none.
+    pub fn forgotten(&self) -> u32 {
+        self.forgotten
+    }
+
+    /// The store doesn't know of that attempt, and a proplet does.
+    pub(crate) fn note_forgotten(&mut self, attempt: u32) {
+        self.forgotten = self.forgotten.max(attempt);
     }
 
     /// What is known of that attempt.
@@ -135,7 +149,7 @@ impl Inbox {
 
     /// Whether there is nothing to remember.
     pub fn is_empty(&self) -> bool {
-        self.attempts.is_empty()
+        self.attempts.is_empty() && self.forgotten == 0
     }
 
     /// Every outcome that waits for an acknowledgement.

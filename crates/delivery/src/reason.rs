@@ -44,3 +44,5 @@ pub const RESUMED: &str = "Resumed";
 pub const CANCELLED: &str = "Cancelled";
 /// `Ready` of a proplet: it is there, and `spec.unschedulable` keeps new tasks away.
 pub const CORDONED: &str = "Cordoned";
+/// `Scheduled` is false: an attempt that a restored store has forgotten still runs, and `onDisconnect: Stop` means one at a time.
+pub const STILL_RUNNING: &str = "StillRunning";

@@ -128,6 +128,10 @@ pub enum Stage {
     Rejected {
         /// Why, and what the control plane may do about it.
         rejection: Rejection,
+        /// The newest attempt of the task that the proplet knows, if it is later than the one that it rejects. A control plane whose store was restored
+        /// from a backup has forgotten it, and goes on after it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newest: Option<u32>,
     },
     /// The component runs. A service says it whenever it begins to listen, when it stopped listening and is about to be started again, and
     /// again after every connect.

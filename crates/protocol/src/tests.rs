@@ -205,7 +205,13 @@ fn reports() {
         reason: Refusal::Busy,
         message: "4 of 4 tasks are running".into(),
     };
-    golden("report-rejected", report(Stage::Rejected { rejection }));
+    golden(
+        "report-rejected",
+        report(Stage::Rejected {
+            rejection,
+            newest: Some(3),
+        }),
+    );
     let outcome = Outcome::Completed {
         results: Some(json!(42)),
         usage: usage(),

@@ -39,6 +39,8 @@ pub enum Fault {
     Relist,
     /// The store can't be reached for a while.
     StoreAway,
+    /// A control plane is stopped, its store restored from a backup, and it is started again: at once, or when every lease and start is over.
+    RestoreStore,
     /// The broker is restarted with its state.
     RestartBroker,
     /// The broker is restarted without its state.
@@ -49,7 +51,7 @@ pub enum Fault {
     DeleteProplet,
 }
 
-const ALL: [Fault; 19] = [
+const ALL: [Fault; 20] = [
     Fault::KillProplet,
     Fault::CutProplet,
     Fault::IsolateProplet,
@@ -65,6 +67,7 @@ const ALL: [Fault; 19] = [
     Fault::SetReplicaClock,
     Fault::Relist,
     Fault::StoreAway,
+    Fault::RestoreStore,
     Fault::RestartBroker,
     Fault::ForgetBroker,
     Fault::RollBackBroker,
@@ -87,6 +90,8 @@ pub struct Climate {
     pub expires: bool,
     /// Out of a hundred writes, how many succeed and nobody hears of it.
     pub unheard_writes: u8,
+    /// Whether control planes have their store in their own process, as `propeller up` does; else it's somebody else's, as on Kubernetes.
+    pub embedded: bool,
     /// Whether two control planes share the bus.
     pub two_planes: bool,
     pub proplets: usize,
@@ -117,6 +122,7 @@ impl Climate {
             unheard_writes,
             reorders: rng.bool(),
             expires: rng.bool(),
+            embedded: rng.u8(..3) == 0,
             two_planes: rng.u8(..8) == 0,
             proplets: rng.usize(1..4),
             tasks: rng.usize(1..7),

@@ -31,6 +31,7 @@ mod broker;
 mod clock;
 mod device;
 mod faults;
+mod keeping;
 mod mishaps;
 mod network;
 mod plane;
@@ -50,10 +51,14 @@ pub enum Sabotage {
     SkipJournal,
     /// A control plane's store says that it has what it doesn't have, so that outcomes are acknowledged before they are durable.
     LoseWrites,
+    /// A store in a control plane's own process answers before what it says is on the disk.
+    AnswerBeforeCommit,
     /// Every start says that it is the first attempt.
     ReuseAttempt,
     /// A proplet forgets, when it restarts, what it must not run again.
     ForgetTombstones,
+    /// A control plane hears nothing of attempts that its store doesn't know.
+    HideForgotten,
     /// A proplet runs on when its lease is over.
     IgnoreLease,
 }
@@ -105,6 +110,8 @@ mod tests {
         check(Sabotage::ForgetTombstones, "runs 2 times");
         check(Sabotage::LoseWrites, "was acknowledged as recorded, and isn't");
         check(Sabotage::ReuseAttempt, "hasn't ended");
+        check(Sabotage::AnswerBeforeCommit, "was acknowledged as recorded, and isn't");
+        check(Sabotage::HideForgotten, "still holds");
         check(Sabotage::IgnoreLease, "two attempts of it run at a time");
     }
 }

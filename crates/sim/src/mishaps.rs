@@ -20,7 +20,7 @@ impl World {
             .filter(|device| self.devices[*device].exists)
             .collect();
         let device = there[self.rng.usize(..there.len())];
-        let replica = self.rng.usize(..self.replicas.len());
+        let replica = self.process();
         let lasts = self.millis(500..90_000);
         self.note(|| format!("{fault:?}: device {device}, replica {replica}, {lasts:?}"));
         match fault {
@@ -49,7 +49,7 @@ impl World {
             }
             Fault::CloneProplet => self.clone_device(device, lasts),
             Fault::SetPropletClock => self.devices[device].clock.ahead = self.somewhen(),
-            Fault::KillReplica => self.kill_replica(replica),
+            Fault::KillReplica => self.kill_control(replica, lasts),
             Fault::SuspendReplica => self.suspend_replica(replica, lasts),
             Fault::CutReplica => self.cut(Actor::Replica(replica)),
             Fault::SetReplicaClock => self.replicas[replica].clock.ahead = self.somewhen(),
@@ -59,6 +59,7 @@ impl World {
                 self.planes[plane].is_away = true;
                 self.after(lasts, What::Mend(Mend::Store(plane)));
             }
+            Fault::RestoreStore => self.restore_store(self.replicas[replica].plane),
             Fault::RestartBroker => self.restart_broker(lasts, |_, state| state),
             Fault::ForgetBroker => self.restart_broker(lasts, |_, _| State::default()),
             Fault::RollBackBroker => self.restart_broker(lasts, |saved, _| saved),
@@ -66,6 +67,28 @@ impl World {
         }
         if self.rng.bool() {
             self.broker.saved = self.broker.state.clone();
+        }
+    }
+
+    /// Any process of a control plane.
+    fn process(&mut self) -> usize {
+        let replica = self.rng.usize(..self.replicas.len());
+        let plane = self.replicas[replica].plane;
+        if self.planes[plane].embedded {
+            plane * 2
+        } else {
+            replica
+        }
+    }
+
+    /// With the first control plane that has its store in its process, the broker and a proplet are in that process too. The broker writes a moment
+    /// behind.
+    fn kill_control(&mut self, replica: usize, lasts: Duration) {
+        self.kill_replica(replica);
+        if self.climate.embedded && replica == 0 {
+            let is_behind = self.rng.bool();
+            self.restart_broker(lasts / 8, |saved, state| if is_behind { saved } else { state });
+            self.kill_device(0);
         }
     }
 

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use propeller_api::Task;
 use propeller_delivery::{
     brain::{Bus, Event, Outgoing},
     desk::Request,
     ledger,
 };
-use propeller_protocol::{Alive, Presence};
+use propeller_protocol::{Alive, AttemptRef, Presence};
 
 use crate::{
+    Sabotage,
     broker::{Client, Message, Waiting},
     world::{Actor, Connection, Sent, What, World, name},
 };
@@ -239,6 +241,9 @@ impl World {
         match connection.actor {
             Actor::Device(device) => self.device_hears(device, waiting.message),
             Actor::Replica(replica) => {
+                if self.sabotage == Some(Sabotage::HideForgotten) && self.is_of_forgotten(replica, &waiting.message) {
+                    return;
+                }
                 let proplet = name(waiting.proplet).parse().expect("a proplet id");
                 let bus = match waiting.message {
                     Message::Alive(alive) => Bus::Alive {
@@ -251,6 +256,24 @@ impl World {
                 };
                 self.feed(replica, Event::Bus(bus));
             }
+        }
+    }
+
+    /// Whether it is about an attempt of a task that is there, and is later than any that the store knows of.
+    fn is_of_forgotten(&self, replica: usize, message: &Message) -> bool {
+        let store = &self.planes[self.replicas[replica].plane].store;
+        let is_forgotten = |attempt: &AttemptRef| {
+            let task = store.by_uid(&attempt.task.uid);
+            let newest = |task: &Task| task.status.as_ref().map_or(0, |status| status.attempt);
+            task.is_some_and(|task| newest(task) < attempt.attempt)
+        };
+        match message {
+            Message::Report(report) => is_forgotten(&report.attempt),
+            Message::Alive(alive) => match &alive.presence {
+                Presence::Alive { inventory, .. } => inventory.iter().any(|held| is_forgotten(&held.attempt)),
+                Presence::Offline => false,
+            },
+            _ => false,
         }
     }
 

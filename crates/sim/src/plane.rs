@@ -1,4 +1,4 @@
-//! Control planes: two replicas each, of which one should lead, and the store between them.
+//! Control planes: two replicas each, of which one should lead, and the store between them; or one process with its store in it.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use propeller_protocol::ControllerId;
 use crate::{
     Sabotage,
     clock::{Clock, Time},
-    store::{News, Store, failed},
+    store::{Backup, News, Store},
+    users::Deed,
     world::{Actor, What, World},
 };
 
@@ -27,19 +28,54 @@ pub struct Plane {
     /// The replica that leads, as the store has it.
     holder: Option<usize>,
     held_until: Time,
-    /// The store can't be reached.
+    /// The store can't be reached, or its disk takes nothing.
     pub is_away: bool,
+    /// Its store is in its one process, with whatever waits for the disk.
+    pub embedded: bool,
+    pub waiting: Vec<Asked>,
+    pub committing: Vec<Asked>,
+    /// What a restore brings back.
+    pub backup: Backup,
+    /// Lives of the store: what was asked of an earlier one is lost.
+    pub epoch: u32,
+    /// Nobody starts it before that.
+    pub stopped_until: Time,
+}
+
+/// Something that a store is asked to do.
+#[derive(Debug)]
+pub struct Asked {
+    pub plane: usize,
+    pub epoch: u32,
+    pub what: Request,
+}
+
+#[derive(Debug)]
+pub enum Request {
+    /// Somebody's job, in that life of a replica.
+    Job(usize, u32, Box<Job>),
+    User(Deed),
 }
 
 impl Plane {
-    pub fn new(number: usize) -> Self {
+    pub fn new(number: usize, embedded: bool) -> Self {
         Self {
             store: Store::new(number),
             controller: format!("controller-{number}").parse().expect("a controller id"),
             holder: None,
             held_until: Time::ZERO,
             is_away: false,
+            embedded,
+            waiting: Vec::new(),
+            committing: Vec::new(),
+            backup: Backup::default(),
+            epoch: 0,
+            stopped_until: Time::ZERO,
         }
+    }
+
+    pub fn back_up(&mut self) {
+        self.backup = self.store.back_up();
     }
 }
 
@@ -93,9 +129,15 @@ fn pace() -> Pace {
 
 impl World {
     pub fn boot_replica(&mut self, replica: usize, life: u32) {
-        if self.replicas[replica].life == life {
-            self.after(TICK, What::ReplicaTick(replica, life));
+        let me = &self.replicas[replica];
+        let plane = &self.planes[me.plane];
+        if me.life != life || (plane.embedded && replica != me.plane * 2) {
+            return;
         }
+        if plane.stopped_until > self.now {
+            return self.at(plane.stopped_until, What::Boot(Actor::Replica(replica), life));
+        }
+        self.after(TICK, What::ReplicaTick(replica, life));
     }
 
     pub fn kill_replica(&mut self, replica: usize) {
@@ -103,6 +145,7 @@ impl World {
         let actor = Actor::Replica(replica);
         let client = self.client(actor);
         let is_connected = self.connection(actor).is_some();
+        self.lose_what_waits(self.replicas[replica].plane);
         let dead = &mut self.replicas[replica];
         dead.brain = None;
         dead.life += 1;
@@ -123,6 +166,9 @@ impl World {
         }
         if let Some(until) = self.frozen_until(Actor::Replica(replica)) {
             return self.at(until, What::ReplicaTick(replica, life));
+        }
+        if self.rng.u8(..40) == 0 {
+            self.planes[self.replicas[replica].plane].back_up();
         }
         if !self.lead(replica) {
             return self.kill_replica(replica);
@@ -184,6 +230,10 @@ impl World {
 
     /// Something happens to a brain, and what follows is begun.
     pub fn feed(&mut self, replica: usize, event: Event) {
+        // A process that has ended hears nothing any more, also none that stood still then.
+        if self.replicas[replica].brain.is_none() {
+            return;
+        }
         if self.frozen_until(Actor::Replica(replica)).is_some() {
             return self.replicas[replica].deferred.push(event);
         }
@@ -196,10 +246,7 @@ impl World {
         for output in outputs {
             match output {
                 Output::Send(outgoing) => self.send(replica, outgoing),
-                Output::Do(job) => {
-                    let delay = self.millis(1..60);
-                    self.after(delay, What::StoreDoes(replica, life, Box::new(job)));
-                }
+                Output::Do(job) => self.ask_store(replica, life, Box::new(job)),
                 Output::Resolve { uid, image, work } => {
                     let result = self.resolve();
                     let done = Done::Resolved {
@@ -248,40 +295,6 @@ impl World {
             image: "registry.lab/task@sha256:1".to_owned(),
             component: propeller_api::Digest::from_sha256([7; 32]),
         })
-    }
-
-    pub fn store_does(&mut self, replica: usize, life: u32, job: Job) {
-        let plane = self.replicas[replica].plane;
-        let (unheard, is_write) = (self.climate.unheard_writes, matches!(job, Job::WriteTask(_)));
-        let done = if self.planes[plane].is_away {
-            failed(&job)
-        } else if is_write && self.sabotage == Some(Sabotage::LoseWrites) && self.rng.u8(..10) == 0 {
-            let Job::WriteTask(task) = job else { return };
-            Done::TaskWritten {
-                uid: task.metadata.uid.clone(),
-                result: Ok(*task),
-            }
-        } else {
-            let unanswered = failed(&job);
-            let done = self.planes[plane].store.perform(job);
-            if let Done::TaskWritten { result: Ok(task), .. } = &done {
-                self.note(|| {
-                    let status = task.status.clone().unwrap_or_default();
-                    format!(
-                        "{} is {:?}, attempt {}, {:?}",
-                        task.metadata.uid,
-                        status.phase,
-                        status.attempt,
-                        status.conditions.last().map(|said| &said.reason)
-                    )
-                });
-                self.promises.written(task);
-            }
-            self.spread_news(plane);
-            if self.chance(unheard) { unanswered } else { done }
-        };
-        let delay = self.millis(1..60);
-        self.after(delay, What::JobDone(replica, life, Box::new(done)));
     }
 
     pub fn job_done(&mut self, replica: usize, life: u32, done: Box<Done>) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use propeller_api::{Phase, Task, TaskStatus};
+use propeller_api::{JournalId, Phase, Task, TaskStatus};
 use propeller_protocol::{Outcome, Verdict};
 use serde_json::Value;
 
@@ -11,8 +11,8 @@ use crate::store::Store;
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Promises {
-    /// By device, task and attempt: how often it began to run.
-    runs: BTreeMap<(usize, String, u32), u32>,
+    /// By device, journal, task and attempt: how often it began to run.
+    runs: BTreeMap<(usize, JournalId, String, u32), u32>,
     /// Devices on which each attempt ran.
     where_run: BTreeMap<(String, u32), BTreeSet<usize>>,
     /// By task: what its attempts returned.
@@ -21,6 +21,10 @@ pub struct Promises {
     ended: BTreeMap<String, TaskStatus>,
     /// Devices whose disk was rolled back: what they ran before, they may run again.
     forgetful: BTreeSet<usize>,
+    /// Tasks of which a control plane may have forgotten attempts, because its store was restored: it may give their numbers again.
+    forgotten: BTreeSet<String>,
+    /// Those of them of which an attempt may still have run when the control plane came back.
+    overlapping: BTreeSet<String>,
     /// Whether two devices had one identity: each of them may run an attempt that was meant for both.
     pub cloned: bool,
     pub violation: Option<String>,
@@ -35,9 +39,26 @@ impl Promises {
         self.forgetful.insert(device);
     }
 
+    /// A store was restored. What it doesn't have any more never was, as far as anybody can tell; what it had ended then has ended.
+    pub fn restored(&mut self, store: &Store, is_patient: bool) {
+        for uid in store.uids() {
+            self.ended.remove(&uid);
+            if !is_patient {
+                self.overlapping.insert(uid.clone());
+            }
+            self.forgotten.insert(uid);
+        }
+        for task in store.tasks.values() {
+            let ended = task.status.as_ref().filter(|status| status.phase.is_terminal());
+            self.ended
+                .extend(ended.map(|status| (task.metadata.uid.clone(), status.clone())));
+        }
+    }
+
     /// An attempt begins to run.
-    pub fn runs(&mut self, device: usize, uid: &str, attempt: u32) {
-        let times = self.runs.entry((device, uid.to_owned(), attempt)).or_default();
+    pub fn runs(&mut self, device: usize, journal: &JournalId, uid: &str, attempt: u32) {
+        let key = (device, journal.clone(), uid.to_owned(), attempt);
+        let times = self.runs.entry(key).or_default();
         *times += 1;
         let times = *times;
         if times > 1 && !self.forgetful.contains(&device) {
@@ -47,7 +68,7 @@ impl Promises {
         }
         let devices = self.where_run.entry((uid.to_owned(), attempt)).or_default();
         devices.insert(device);
-        if devices.len() > 1 && !self.cloned {
+        if devices.len() > 1 && !self.cloned && !self.forgotten.contains(uid) {
             let devices = devices.clone();
             self.broken(format!("attempt {attempt} of {uid} runs on devices {devices:?}"));
         }
@@ -58,10 +79,11 @@ impl Promises {
         let runs: u32 = self
             .runs
             .iter()
-            .filter(|((_, task, _), _)| task == uid)
+            .filter(|((_, _, task, _), _)| task == uid)
             .map(|(_, times)| times)
             .sum();
-        if runs > 1 && !self.cloned && self.forgetful.is_empty() {
+        let may_again = self.cloned || !self.forgetful.is_empty() || self.forgotten.contains(uid);
+        if runs > 1 && !may_again {
             self.broken(format!(
                 "{uid} has onDisconnect: Stop and backoffLimit: 0, and runs {runs} times"
             ));
@@ -70,7 +92,7 @@ impl Promises {
 
     /// A task that may run once at a time runs twice.
     pub fn twice_at_a_time(&mut self, uid: &str) {
-        if !self.cloned {
+        if !self.cloned && !self.overlapping.contains(uid) {
             self.broken(format!(
                 "{uid} has onDisconnect: Stop, and two attempts of it run at a time"
             ));
@@ -118,7 +140,7 @@ impl Promises {
 
     /// A proplet takes an acknowledgement of that outcome.
     pub fn acknowledged(&mut self, store: &Store, uid: &str, outcome: &Outcome, verdict: Verdict) {
-        // Two devices with one journal, or one with two pasts, may report two ends of one attempt, of which one counts. And a task that is gone is
+        // Of a task whose store was restored, attempts are told about that it has forgotten. Two devices with one journal, or one with two pasts, may report two ends of one attempt, of which one counts. And a task that is gone is
         // told about by nobody, whatever became of it before.
         let is_sane = !self.cloned && self.forgetful.is_empty();
         let Some(task) = store.by_uid(uid).filter(|_| is_sane) else {
@@ -136,7 +158,8 @@ impl Promises {
                 }
             }
             (Verdict::Superseded, Outcome::Completed { .. }) => {
-                if !status.phase.is_terminal() && task.spec.service.is_none() {
+                let may_forget = self.forgotten.contains(uid);
+                if !status.phase.is_terminal() && task.spec.service.is_none() && !may_forget {
                     self.broken(format!(
                         "a result of {uid} was acknowledged as superseded, and {uid} has none"
                     ));

@@ -175,7 +175,8 @@ impl World {
         let (life, attempt) = (self.devices[device].life, start.attempt.clone());
         let (uid, number) = (attempt.task.uid.clone(), attempt.attempt);
         self.note(|| format!("device {device} runs {uid}#{number}"));
-        self.promises.runs(device, &uid, number);
+        self.promises
+            .runs(device, &self.devices[device].disk.journal, &uid, number);
         let mut tasks = self.planes.iter().filter_map(|plane| plane.store.by_uid(&uid));
         // One that was suspended goes on with another attempt.
         let at_most_once = |task: &propeller_api::Task| {

@@ -1,4 +1,4 @@
-//! Where a control plane's resources live. What it has answered is durable.
+//! Where a control plane's resources live. What it has answered is durable, unless somebody restores it from a backup.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use propeller_api::{Metadata, NamespacedName, Proplet, Task, TaskSpec};
 use propeller_delivery::brain::{Change, Done, Event, Job, WriteError};
 
 /// Tasks and Proplets with versions, and what was done to them in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Store {
     plane: usize,
     pub tasks: BTreeMap<NamespacedName, Task>,
@@ -15,6 +15,14 @@ pub struct Store {
     uids: u64,
     /// What watches are to be told.
     pub news: Vec<News>,
+}
+
+/// All that a store had once. Uids aren't part of it: nobody gives one twice.
+#[derive(Debug, Clone, Default)]
+pub struct Backup {
+    tasks: BTreeMap<NamespacedName, Task>,
+    proplets: BTreeMap<NamespacedName, Proplet>,
+    version: u64,
 }
 
 /// A change of a resource.
@@ -47,6 +55,10 @@ pub fn key(name: &str) -> NamespacedName {
     }
 }
 
+fn uid(plane: usize, number: u64) -> String {
+    format!("uid-{plane}-{number}")
+}
+
 impl Store {
     pub fn new(plane: usize) -> Self {
         Self {
@@ -57,6 +69,29 @@ impl Store {
             uids: 0,
             news: Vec::new(),
         }
+    }
+
+    pub fn back_up(&self) -> Backup {
+        Backup {
+            tasks: self.tasks.clone(),
+            proplets: self.proplets.clone(),
+            version: self.version,
+        }
+    }
+
+    /// Everything is as it was, the versions too. Nobody watches meanwhile.
+    pub fn restore(&mut self, backup: Backup) {
+        let Backup {
+            tasks,
+            proplets,
+            version,
+        } = backup;
+        (self.tasks, self.proplets, self.version) = (tasks, proplets, version);
+    }
+
+    /// Every uid that it ever gave to a resource.
+    pub fn uids(&self) -> impl Iterator<Item = String> {
+        (1..=self.uids).map(|number| uid(self.plane, number))
     }
 
     fn next_version(&mut self) -> Option<String> {
@@ -70,7 +105,7 @@ impl Store {
         Metadata {
             name: name.to_owned(),
             namespace: NAMESPACE.to_owned(),
-            uid: format!("uid-{}-{}", self.plane, self.uids),
+            uid: uid(self.plane, self.uids),
             generation: Some(1),
             resource_version: None,
             creation_timestamp: Some(now),

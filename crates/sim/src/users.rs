@@ -6,6 +6,7 @@ use propeller_api::{Call, FailureKind, OnDisconnect, RetryPolicy, Service, Task,
 use serde_json::json;
 
 use crate::{
+    plane::{Asked, Request},
     store::key,
     world::{What, World, name},
 };
@@ -20,6 +21,19 @@ pub enum Deed {
     Prioritize(usize, String),
     /// What can be edited at any time, and what only before the task was dispatched.
     Rewrite(usize, String),
+}
+
+impl Deed {
+    fn plane(&self) -> usize {
+        match self {
+            Self::Create(plane, _)
+            | Self::Delete(plane, _)
+            | Self::Suspend(plane, ..)
+            | Self::Cancel(plane, _)
+            | Self::Prioritize(plane, _)
+            | Self::Rewrite(plane, _) => *plane,
+        }
+    }
 }
 
 /// What the API server's rule asks before it takes another call.
@@ -60,47 +74,51 @@ impl World {
         }
     }
 
+    /// Somebody wants it. A store in a control plane's own process commits it with what else waits, and is asked again later if it isn't there.
+    pub fn wanted(&mut self, deed: Deed) {
+        let plane = deed.plane();
+        if !self.planes[plane].embedded {
+            self.deed(deed);
+        } else if self.replicas[plane * 2].brain.is_some() {
+            let epoch = self.planes[plane].epoch;
+            let what = Request::User(deed);
+            self.store_does(Asked { plane, epoch, what });
+        } else {
+            self.after(Duration::from_secs(1), What::User(deed));
+        }
+    }
+
     pub fn deed(&mut self, deed: Deed) {
+        if self.healed {
+            return;
+        }
         self.note(|| format!("{deed:?}"));
-        let plane = match deed {
-            Deed::Create(plane, name) => {
-                self.create(plane, &name);
-                plane
-            }
-            Deed::Delete(plane, name) => {
-                self.planes[plane].store.delete_task(&key(&name));
-                plane
-            }
-            Deed::Suspend(plane, name, suspend) => {
-                let store = &mut self.planes[plane].store;
-                store.edit(&key(&name), |spec| spec.suspend = suspend);
-                plane
-            }
-            Deed::Cancel(plane, name) => {
-                self.planes[plane].store.edit(&key(&name), |spec| spec.cancel = true);
-                plane
-            }
-            Deed::Rewrite(plane, name) => {
-                let deadline = self.rng.u32(1..60);
-                let store = &mut self.planes[plane].store;
-                let task = store.tasks.get(&key(&name));
-                let is_fixed = task.and_then(|task| task.status.as_ref()).is_some_and(is_fixed);
-                store.edit(&key(&name), |spec| {
-                    if let Some(call) = &mut spec.call {
-                        spec.active_deadline_seconds = Some(deadline);
-                        if !is_fixed {
-                            call.args = json!([1, deadline]);
-                        }
-                    }
-                });
-                plane
-            }
-            Deed::Prioritize(plane, name) => {
-                self.planes[plane].store.edit(&key(&name), |spec| spec.priority += 1);
-                plane
-            }
-        };
+        let plane = deed.plane();
+        let store = &mut self.planes[plane].store;
+        match deed {
+            Deed::Create(_, name) => self.create(plane, &name),
+            Deed::Delete(_, name) => store.delete_task(&key(&name)),
+            Deed::Suspend(_, name, suspend) => store.edit(&key(&name), |spec| spec.suspend = suspend),
+            Deed::Cancel(_, name) => store.edit(&key(&name), |spec| spec.cancel = true),
+            Deed::Prioritize(_, name) => store.edit(&key(&name), |spec| spec.priority += 1),
+            Deed::Rewrite(_, name) => self.rewrite(plane, &name),
+        }
         self.spread_news(plane);
+    }
+
+    fn rewrite(&mut self, plane: usize, name: &str) {
+        let deadline = self.rng.u32(1..60);
+        let store = &mut self.planes[plane].store;
+        let task = store.tasks.get(&key(name));
+        let is_fixed = task.and_then(|task| task.status.as_ref()).is_some_and(is_fixed);
+        store.edit(&key(name), |spec| {
+            if let Some(call) = &mut spec.call {
+                spec.active_deadline_seconds = Some(deadline);
+                if !is_fixed {
+                    call.args = json!([1, deadline]);
+                }
+            }
+        });
     }
 
     fn create(&mut self, plane: usize, name: &str) {

@@ -20,7 +20,7 @@ use crate::{
     clock::{Clock, Time},
     device::{Device, Disk},
     faults::{Climate, Fault},
-    plane::{Plane, Replica},
+    plane::{Asked, Plane, Replica},
     promises::Promises,
     store::News,
     users::Deed,
@@ -58,7 +58,9 @@ pub enum What {
     /// Leadership, and whatever a brain does by itself.
     ReplicaTick(usize, u32),
     /// The store does what it was asked.
-    StoreDoes(usize, u32, Box<propeller_delivery::brain::Job>),
+    StoreDoes(Asked),
+    /// What waited for a plane's own disk is on it.
+    StoreCommits(usize, u32),
     /// A job has come back.
     JobDone(usize, u32, Box<Done>),
     /// A cache hears of a change.
@@ -156,7 +158,7 @@ impl World {
     fn populate(&mut self) {
         self.broker.is_up = true;
         for plane in 0..=usize::from(self.climate.two_planes) {
-            self.planes.push(Plane::new(plane));
+            self.planes.push(Plane::new(plane, self.climate.embedded));
             for _ in 0..2 {
                 let clock = self.clock();
                 self.replicas.push(Replica::new(plane, clock));
@@ -169,6 +171,7 @@ impl World {
                 self.make_proplet(plane, proplet);
             }
         }
+        self.planes.iter_mut().for_each(Plane::back_up);
         for replica in 0..self.replicas.len() {
             let at = self.millis(0..2_000);
             self.at(at, What::Boot(Actor::Replica(replica), 0));
@@ -299,12 +302,13 @@ impl World {
             What::Committed(device, life) => self.committed(device, life),
             What::RunEnds(device, life, key) => self.run_ends(device, life, &key),
             What::ReplicaTick(replica, life) => self.replica_tick(replica, life),
-            What::StoreDoes(replica, life, job) => self.store_does(replica, life, *job),
+            What::StoreDoes(asked) => self.store_does(asked),
+            What::StoreCommits(plane, epoch) => self.store_commits(plane, epoch),
             What::JobDone(replica, life, done) => self.job_done(replica, life, done),
             What::Hears(replica, life, news) => self.hears(replica, life, *news),
             What::Fault(fault) => self.fault(fault),
             What::Mend(mend) => self.mend(mend),
-            What::User(deed) => self.deed(deed),
+            What::User(deed) => self.wanted(deed),
             What::Heal => {
                 self.heal();
                 self.after(LOOK, What::Look);

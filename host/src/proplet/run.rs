@@ -237,7 +237,13 @@ impl Proplet {
             Heard::Event(event) => self.ask(event),
             Heard::Malformed(holding, rejection) => {
                 self.parts.metrics.undecodable();
-                self.report(holding, Stage::Rejected { rejection });
+                self.report(
+                    holding,
+                    Stage::Rejected {
+                        rejection,
+                        newest: None,
+                    },
+                );
             }
             Heard::Undecodable => self.parts.metrics.undecodable(),
         }

@@ -31,7 +31,7 @@ impl Proplet {
     /// outbox holds each outcome once.
     pub(super) fn report(&mut self, holding: Holding, stage: Stage) {
         match &stage {
-            Stage::Rejected { rejection } => {
+            Stage::Rejected { rejection, .. } => {
                 let (task, attempt, reason) = (&holding.attempt.task, holding.attempt.attempt, rejection.reason);
                 tracing::info!(%task, attempt, ?reason, detail = rejection.message, "rejected");
                 self.parts.metrics.rejected(reason);

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use crate::{
     inbox::{Accepted, Origin},
-    plan::{is_expected, is_unwanted},
+    plan::{is_expected, is_forgotten, is_unwanted},
 };
-use propeller_api::{NamespacedName, OnDisconnect, Phase, PropletId, Task};
-use propeller_protocol::{Ack, Alive, Held, HeldState, Lease, Logs, Presence, Report, Stage, Stop, Verdict};
+use propeller_api::{NamespacedName, OnDisconnect, Phase, PropletId, Task, TaskStatus};
+use propeller_protocol::{
+    Ack, Alive, AttemptRef, Held, HeldState, Lease, Logs, Presence, Report, Stage, Stop, Verdict,
+};
 
 use super::{Brain, Bus, Job, Liveliness, Outgoing, Output, ReadError, tasks::Entry};
 
@@ -16,6 +18,15 @@ const SOUGHT: usize = 64;
 
 /// Stops that one heartbeat may bring about. The next one brings more; a peer that makes up an inventory shan't fill the way out for all others.
 const STOPS: usize = 16;
+
+/// Why a task is looked for past the cache.
+#[derive(Debug)]
+pub(super) enum Sought {
+    /// Somebody reports an outcome of it.
+    Outcome(PropletId, Report),
+    /// Somebody holds an attempt of it.
+    Held,
+}
 
 impl Brain {
     pub(super) fn bus(&mut self, bus: Bus) {
@@ -65,15 +76,22 @@ impl Brain {
         let mut stops = 0;
         for held in inventory {
             let uid = &held.attempt.task.uid;
-            let task = self.tasks.get(uid).map(|entry| &entry.task);
+            let entry = self.tasks.get(uid);
+            let ours = held.controller == self.config.controller;
             let can_judge = self.is_in_sync() && !self.tasks.is_unreadable(uid);
-            if can_judge && is_unwanted(held, &self.config.controller, task) {
+            let is_open = entry.is_some_and(|entry| !entry.phase().is_terminal());
+            let is_unwanted = is_unwanted(held, &self.config.controller, entry.map(|entry| &entry.task))
+                || self.is_forgotten(&origin(id, &alive.sender.journal, &held.attempt), held);
+            if can_judge && is_unwanted {
                 stops += 1;
                 if stops <= STOPS {
                     self.cancel(id, alive, held);
                 }
-            } else if held.state != HeldState::Finished && held.controller == self.config.controller {
+            } else if held.state != HeldState::Finished && ours {
                 self.holds(id, alive, held);
+            }
+            if ours && is_open && self.is_ahead(&held.attempt) {
+                self.seek(&held.attempt, Sought::Held);
             }
         }
         let held: HashSet<_> = inventory.iter().map(|held| &held.attempt.task.uid).collect();
@@ -82,6 +100,23 @@ impl Brain {
         for uid in missing {
             self.touch(&uid);
         }
+    }
+
+    /// Whether it runs for nobody, though the task waits for an attempt of that number or an earlier one.
+    fn is_forgotten(&self, origin: &Origin, held: &Held) -> bool {
+        let is_open = held.controller == self.config.controller && held.state != HeldState::Finished;
+        let entry = self.tasks.get(&held.attempt.task.uid).filter(|_| is_open);
+        entry.is_some_and(|entry| is_forgotten(entry.task.status.as_ref(), origin, entry.inbox.forgotten()))
+    }
+
+    /// Whether a task is known, and no attempt of it as late as that one.
+    fn is_ahead(&self, attempt: &AttemptRef) -> bool {
+        let newest = |entry: &Entry| {
+            let status = entry.task.status.as_ref();
+            entry.inbox.forgotten().max(status.map_or(0, |status| status.attempt))
+        };
+        let entry = self.tasks.get(&attempt.task.uid);
+        entry.is_some_and(|entry| attempt.attempt > newest(entry))
     }
 
     /// Extends the lease of what it runs with one. Nobody else needs an echo.
@@ -129,13 +164,15 @@ impl Brain {
     /// The ids in a report are checked by where they lead: the proplet by its topic, the attempt by the status that names both.
     fn report(&mut self, id: &PropletId, report: Report) {
         let uid = &report.attempt.task.uid;
+        let is_outcome = matches!(report.stage, Stage::Finished { .. });
         if report.controller != self.config.controller {
             tracing::debug!(proplet = %id, attempt = %report.attempt, "a report for another control plane");
-        } else if self.tasks.get(uid).is_some() {
+        } else if self.tasks.get(uid).is_some() && !(is_outcome && self.is_ahead(&report.attempt)) {
             let origin = origin(id, &report.sender.journal, &report.attempt);
             self.take(uid, origin, report.stage, &report.sender);
-        } else if matches!(report.stage, Stage::Finished { .. }) {
-            self.seek(id, report);
+        } else if is_outcome {
+            let attempt = report.attempt.clone();
+            self.seek(&attempt, Sought::Outcome(id.clone(), report));
         }
     }
 
@@ -163,10 +200,13 @@ impl Brain {
         }
     }
 
-    /// The outcome of a task that the cache doesn't know. It may be too new for the cache, so only the store itself can say that it is gone.
-    fn seek(&mut self, id: &PropletId, report: Report) {
-        let task = &report.attempt.task;
-        let can_judge = self.is_in_sync() && !self.tasks.is_unreadable(&task.uid);
+    /// A task or an attempt that the cache doesn't know. It may be too new for the cache, so only the store itself can say that it is gone, or that
+    /// the attempt is forgotten. Until then the task isn't planned: its next attempt mustn't get the number of one that somebody holds.
+    fn seek(&mut self, attempt: &AttemptRef, sought: Sought) {
+        let task = &attempt.task;
+        // What is being written may be just that attempt, and a conflict is looked into by itself: it's said again.
+        let is_written = self.tasks.get(&task.uid).is_some_and(|entry| entry.writing.is_some());
+        let can_judge = self.is_in_sync() && !self.tasks.is_unreadable(&task.uid) && !is_written;
         if !can_judge || self.sought.len() >= SOUGHT || self.sought.contains_key(&task.uid) {
             return;
         }
@@ -175,41 +215,55 @@ impl Brain {
             name: task.name.clone(),
         };
         let uid = task.uid.clone();
-        self.sought.insert(uid.clone(), (id.clone(), report));
+        self.sought.insert(uid.clone(), (attempt.clone(), sought));
         self.job(Job::ReadTask { uid, key });
     }
 
-    pub(super) fn found(&mut self, id: &PropletId, report: Report, result: Result<Option<Task>, ReadError>) {
-        let uid = &report.attempt.task.uid;
-        match result {
-            Ok(Some(task)) if task.metadata.uid == *uid => {
-                if let Some(moved) = self.tasks.put(task) {
-                    self.moved(moved);
+    pub(super) fn found(&mut self, attempt: &AttemptRef, sought: Sought, result: Result<Option<Task>, ReadError>) {
+        let uid = &attempt.task.uid;
+        match (result, sought) {
+            (Ok(Some(task)), sought) if task.metadata.uid == *uid => {
+                let newest = task.status.as_ref().map_or(0, |status| status.attempt);
+                let moved = self.tasks.put(task).unwrap_or_default();
+                self.moved(moved);
+                // It was in the store before it was published, so the store was restored from a backup.
+                if let Some(entry) = self.tasks.get_mut(uid).filter(|_| newest < attempt.attempt) {
+                    tracing::warn!(%attempt, "the store doesn't know of this attempt: it was restored from a backup");
+                    entry.inbox.note_forgotten(attempt.attempt);
                 }
-                self.report(id, report);
+                if let Sought::Outcome(id, report) = sought {
+                    self.report(&id, report);
+                }
             }
-            Ok(_) => {
+            (Ok(_), Sought::Held) => self.gone(uid),
+            (Ok(_), Sought::Outcome(id, report)) => {
                 let ack = Ack {
                     controller: self.config.controller.clone(),
                     journal: report.sender.journal,
                     attempt: report.attempt,
                     verdict: Verdict::Discarded,
                 };
-                self.send(Outgoing::Ack(id.clone(), ack));
+                self.send(Outgoing::Ack(id, ack));
+                self.gone(uid);
             }
-            Err(error) => {
-                tracing::warn!(attempt = %report.attempt, error = &error as &dyn std::error::Error, "can't look for a task");
+            (Err(error), _) => {
+                tracing::warn!(%attempt, error = &error as &dyn std::error::Error, "can't look for a task");
             }
+        }
+        if let Some(entry) = self.tasks.get_mut(uid) {
+            entry.is_dirty = false;
+            self.touch(uid);
         }
     }
 }
 
 /// Whether a report changes anything: it is of an attempt that the status has, from where it was dispatched to; or it is an outcome that came
-/// too late and is acknowledged as that. An attempt that the status doesn't know yet wasn't published: it is made up, or the store was restored
-/// from an old copy. Then the status gets there, and the proplet says it again.
+/// too late and is acknowledged as that. One that the status doesn't know yet is looked for first.
 fn counts(entry: &Entry, origin: &Origin, stage: &Stage) -> bool {
-    let Some(status) = &entry.task.status else { return false };
-    let is_late = origin.attempt <= status.attempt && matches!(stage, Stage::Finished { .. });
+    let never = TaskStatus::default();
+    let status = entry.task.status.as_ref().unwrap_or(&never);
+    let is_late =
+        origin.attempt <= status.attempt.max(entry.inbox.forgotten()) && matches!(stage, Stage::Finished { .. });
     is_expected(status, origin) || (is_late && !entry.inbox.is_full())
 }
 

@@ -40,13 +40,14 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use propeller_api::{Phase, PropletId};
-use propeller_protocol::{ControllerId, Report};
+use propeller_protocol::{AttemptRef, ControllerId};
 
 pub use event::{Bus, Change, Event, Outgoing, Output};
 pub use presence::Liveliness;
 pub use work::{About, Done, Job, Notice, ReadError, Severity, Trouble, WriteError};
 
 use crate::plan::Pace;
+use heard::Sought;
 use presence::Now;
 use roster::Roster;
 use tasks::Tasks;
@@ -106,6 +107,8 @@ pub struct Brain {
     outdated: BTreeSet<String>,
     /// When it began.
     begun: Duration,
+    /// When the wall clock was last set, on that clock.
+    clock_set: Option<Timestamp>,
     /// Since when our own session with the broker is up.
     session: Option<Duration>,
     /// Until when tasks that fit no proplet wait in silence for those that weren't judged yet.
@@ -114,8 +117,8 @@ pub struct Brain {
     next_sweep: Duration,
     task_cache: Cache,
     proplet_cache: Cache,
-    /// Outcomes of tasks that the cache doesn't know, which are being looked for.
-    sought: BTreeMap<String, (PropletId, Report)>,
+    /// Tasks of which somebody knows what no cache knows, which are being looked for.
+    sought: BTreeMap<String, (AttemptRef, Sought)>,
     /// Proplets without a resource that were dealt with, and until when. `None` is for as long as this process lives.
     strangers: BTreeMap<PropletId, Option<Duration>>,
     /// Plans that were made.
@@ -162,6 +165,7 @@ impl Brain {
             vacancies: BTreeSet::new(),
             outdated: BTreeSet::new(),
             begun: now.elapsed,
+            clock_set: None,
             session: None,
             patience: None,
             next_sweep: now.elapsed + SWEEP,
@@ -206,6 +210,9 @@ impl Brain {
             return;
         }
         tracing::warn!(?elapsed, ?passed, "this process stood still, or its clock was set");
+        if is_set {
+            self.clock_set = Some(self.now.time);
+        }
         if let Some(session) = &mut self.session {
             *session = self.now.elapsed;
         }

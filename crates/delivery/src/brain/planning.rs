@@ -69,7 +69,7 @@ impl Brain {
     fn plan(&mut self, uid: &str) {
         let now = self.now().time;
         let Some(entry) = self.tasks.get_mut(uid) else { return };
-        if entry.writing.is_some() {
+        if entry.writing.is_some() || self.sought.contains_key(uid) {
             entry.is_dirty = true;
             return;
         }
@@ -88,6 +88,7 @@ impl Brain {
             now,
             elapsed: self.now.elapsed,
             begun: self.begun,
+            clock_set: self.clock_set,
             pace: self.config.pace,
         });
         let is_talk = is_talk(entry.phase(), &plan);

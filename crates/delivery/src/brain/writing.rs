@@ -94,7 +94,7 @@ impl Brain {
     /// Either its outcome was reported and no cache knew it, or a write met a conflict.
     pub(super) fn task_read(&mut self, uid: &str, result: Result<Option<Task>, ReadError>) {
         match self.sought.remove(uid) {
-            Some((proplet, report)) => self.found(&proplet, report, result),
+            Some((attempt, sought)) => self.found(&attempt, sought, result),
             None => self.read_again(uid, result),
         }
     }

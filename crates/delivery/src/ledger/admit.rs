@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use jiff::{SignedDuration, Timestamp};
 use propeller_api::Memory;
-use propeller_protocol::{Refusal, Rejection, Stage, Start, requires};
+use propeller_protocol::{AttemptRef, Refusal, Rejection, Stage, Start, requires};
 
 use super::{Action, Entry, Holding, Ledger, MAX_HELD, MAX_WINDOW_SECONDS, Started, Step, Terms, draft::Draft, key};
 
@@ -20,7 +20,7 @@ impl Ledger {
         if let Some(entry) = self.entries.get(&key(&start.attempt)) {
             Step {
                 records: vec![],
-                actions: vec![Action::Report(holding, answer(entry))],
+                actions: vec![Action::Report(holding, self.answer(&start.attempt, entry))],
             }
         } else if let Some(rejection) = self.refuse(&start).or(policy) {
             self.reject(holding, rejection)
@@ -92,6 +92,32 @@ impl Ledger {
         attempts.next_back().map(|((_, attempt), _)| *attempt)
     }
 
+    /// With the attempts that it knows of beyond that one: whoever dispatches an older one has forgotten them, and needn't try each number.
+    fn rejected(&self, attempt: &AttemptRef, rejection: Rejection) -> Stage {
+        let newest = self
+            .newest(&attempt.task.uid)
+            .filter(|newest| *newest > attempt.attempt);
+        Stage::Rejected { rejection, newest }
+    }
+
+    /// What a start that was seen before is answered: the same as then, or what became of it.
+    fn answer(&self, attempt: &AttemptRef, entry: &Entry) -> Stage {
+        match entry {
+            Entry::Queued { .. } => Stage::Accepted,
+            Entry::Running { started, .. } => running(started.as_ref()),
+            Entry::Finished { outcome, .. } => Stage::Finished {
+                outcome: outcome.clone(),
+            },
+            Entry::Tombstone { rejection, .. } => {
+                let has_ended = || Rejection {
+                    reason: Refusal::Superseded,
+                    message: "it has ended, and the end was acknowledged".into(),
+                };
+                self.rejected(attempt, rejection.clone().unwrap_or_else(has_ended))
+            }
+        }
+    }
+
     fn memory(&self, start: &Start) -> Memory {
         start.limits.memory.unwrap_or(self.terms.memory)
     }
@@ -161,7 +187,8 @@ impl Ledger {
             let tombstone = self.tombstone(holding.issued_at, Some(rejection.clone()));
             draft.bury(key(&holding.attempt), tombstone);
         }
-        draft.act(Action::Report(holding, Stage::Rejected { rejection }));
+        let rejected = self.rejected(&holding.attempt, rejection);
+        draft.act(Action::Report(holding, rejected));
         draft.step
     }
 }
@@ -169,23 +196,6 @@ impl Ledger {
 fn window_end(start: &Start) -> Timestamp {
     let window = SignedDuration::from_secs(start.window_seconds.into());
     start.issued_at.saturating_add(window).unwrap_or(Timestamp::MAX)
-}
-
-/// What a start that was seen before is answered: the same as then, or what became of it.
-fn answer(entry: &Entry) -> Stage {
-    match entry {
-        Entry::Queued { .. } => Stage::Accepted,
-        Entry::Running { started, .. } => running(started.as_ref()),
-        Entry::Finished { outcome, .. } => Stage::Finished {
-            outcome: outcome.clone(),
-        },
-        Entry::Tombstone { rejection, .. } => Stage::Rejected {
-            rejection: rejection.clone().unwrap_or_else(|| Rejection {
-                reason: Refusal::Superseded,
-                message: "it has ended, and the end was acknowledged".into(),
-            }),
-        },
-    }
 }
 
 /// What is told of an attempt that runs.

@@ -106,7 +106,8 @@ fn lease() -> SignedDuration {
 }
 
 /// When no start of the newest attempt can make it run any more: with a lease that is one lease after its window, since by then its proplet has
-/// heard a later time, or nothing.
+/// heard a later time, or nothing. A clock that is set forward ends windows early, and what was said before may still be on its way: that takes no
+/// longer than a lease either.
 pub(super) fn last_start(draft: &Draft<'_>) -> jiff::Timestamp {
     let (view, pace) = (draft.view, draft.view.pace);
     let issued = draft
@@ -116,7 +117,7 @@ pub(super) fn last_start(draft: &Draft<'_>) -> jiff::Timestamp {
         .map_or(view.now, |dispatch| dispatch.time);
     let window = after(issued, pace.start_window);
     if is_exclusive(draft) {
-        after(window, lease() + MARGIN)
+        after(view.clock_set.map_or(window, |set| window.max(set)), lease() + MARGIN)
     } else {
         window
     }

@@ -32,7 +32,11 @@ use jiff::{SignedDuration, Timestamp};
 use propeller_api::{Condition, Digest, Phase, PropletId, Task, TaskStatus, Work, set_condition, types};
 use propeller_protocol::{Ack, ControllerId, Held, HeldState, Start, Stop};
 
-use crate::{fleet::Fleet, inbox::Inbox, reason};
+use crate::{
+    fleet::Fleet,
+    inbox::{Inbox, Origin},
+    reason,
+};
 pub(crate) use pending::{fits_a_message, required};
 pub(crate) use settle::is_expected;
 
@@ -57,6 +61,8 @@ pub struct View<'a> {
     pub elapsed: Duration,
     /// When this process began to hear proplets, on that clock. Nothing is known of what they heard before.
     pub begun: Duration,
+    /// When the control plane's clock was last set while this process looked, on that clock.
+    pub clock_set: Option<Timestamp>,
     /// How long things take.
     pub pace: Pace,
 }
@@ -224,6 +230,17 @@ pub fn is_unwanted(held: &Held, controller: &ControllerId, task: Option<&Task>) 
         task.metadata.deletion_timestamp.is_none() && !task.spec.suspend && open
     });
     ours && !wanted
+}
+
+/// Whether an attempt that a proplet holds isn't the one of its number that `status` waits for, but one that the store forgot when it was restored from
+/// a backup. `forgotten` is the newest of those.
+pub(crate) fn is_forgotten(status: Option<&TaskStatus>, origin: &Origin, forgotten: u32) -> bool {
+    let Some(status) = status else {
+        return origin.attempt <= forgotten;
+    };
+    let waits = matches!(status.phase, Phase::Dispatched | Phase::Running);
+    let has_its_number = waits && origin.attempt == status.attempt;
+    (has_its_number || origin.attempt <= forgotten) && !is_expected(status, origin)
 }
 
 /// Whether the task may wait for that attempt. One that the status doesn't know yet is in order: the view of it may be behind. One whose

@@ -1,13 +1,18 @@
 //! A task that isn't dispatched: resolve it, place it, write the next attempt.
 
-use propeller_api::{Dispatch, OnDisconnect, Phase, PropletId, Task, TaskSpec, TaskStatus, Work, types};
-use propeller_protocol::{AttemptRef, Limits, MAX_MESSAGE_BYTES, Start, TaskRef, requires};
+use std::ops::Bound;
 
-use super::{Action, Draft, Resolved, Unresolved, View, bounds};
+use propeller_api::{Dispatch, OnDisconnect, Phase, PropletId, Task, TaskSpec, TaskStatus, Work, types};
+use propeller_protocol::{AttemptRef, HeldState, Limits, MAX_MESSAGE_BYTES, Start, TaskRef, requires};
+
+use super::{Action, Draft, Resolved, Unresolved, View, away, bounds};
 use crate::{
     place::{Fit, place},
     reason,
 };
+
+/// Attempts that a restored store may have forgotten of one task. At the fastest pace of retries that is a backup of a year ago.
+const MOST_FORGOTTEN: u32 = 1 << 20;
 
 /// Bytes that a start has beside the task's spec, with room to spare.
 const BESIDE_SPEC: usize = 4096;
@@ -23,6 +28,13 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
     let View { task, fleet, now, .. } = draft.view;
     if let Some(at) = draft.status.retry_time.filter(|at| now < *at) {
         return draft.wake_at(at);
+    }
+    // It is being stopped. Another task may run twice at a time.
+    if away::is_exclusive(draft)
+        && let Some((attempt, name)) = forgotten(draft)
+    {
+        let message = format!("attempt {attempt}, of which the store doesn't know, hasn't ended on {name} yet");
+        return draft.say_unplaced(reason::STILL_RUNNING, &message);
     }
     match place(task, &draft.status, fleet, now) {
         Ok(_) if !fits_a_message(task, MAX_MESSAGE_BYTES) => {
@@ -87,7 +99,7 @@ fn dispatch(draft: &mut Draft<'_>, resolved: &Resolved, fit: &Fit<'_>) {
     status.image = Some(resolved.image.clone());
     status.component = Some(resolved.component.clone());
     status.proplet = Some(fit.member.name.clone());
-    status.attempt += 1;
+    status.attempt = next_attempt(status.attempt, draft.view.inbox.forgotten());
     status.dispatch = Some(Dispatch {
         proplet_id: fit.member.id.clone(),
         journal: fit.live.journal.clone(),
@@ -98,6 +110,28 @@ fn dispatch(draft: &mut Draft<'_>, resolved: &Resolved, fit: &Fit<'_>) {
     let message = format!("attempt {} on {}", status.attempt, fit.member.name);
     draft.say(types::SCHEDULED, true, reason::PLACED, &message);
     super::dispatched::publish(draft);
+}
+
+/// After every attempt that is known of, also by proplets alone. Not after one so far ahead that a proplet must have made it up: there would be
+/// no numbers left.
+fn next_attempt(attempt: u32, forgotten: u32) -> u32 {
+    let is_likely = forgotten.saturating_sub(attempt) <= MOST_FORGOTTEN;
+    let newest = if is_likely { attempt.max(forgotten) } else { attempt };
+    newest.saturating_add(1)
+}
+
+/// An attempt of the task that the status doesn't know of, because the store was restored from a backup, and that hasn't ended, as its proplet says.
+fn forgotten<'a>(draft: &Draft<'a>) -> Option<(u32, &'a str)> {
+    let uid = draft.uid().to_owned();
+    let beyond = (
+        Bound::Excluded((uid.clone(), draft.status.attempt)),
+        Bound::Included((uid, u32::MAX)),
+    );
+    draft.view.fleet.members.iter().find_map(|member| {
+        let mut held = member.live.as_ref()?.inventory.range(beyond.clone());
+        let ((_, attempt), _) = held.find(|(_, state)| **state != HeldState::Finished)?;
+        Some((*attempt, member.name.as_str()))
+    })
 }
 
 /// The start that the status stands for. It is made from the status alone, so that publishing it again, by whichever process, publishes

@@ -173,7 +173,7 @@ fn verdict(draft: &Draft<'_>, origin: &Origin, outcome: &Outcome) -> Option<Verd
         } else {
             Verdict::Superseded
         })
-    } else if is_current || origin.attempt > status.attempt {
+    } else if is_current || origin.attempt > status.attempt.max(draft.view.inbox.forgotten()) {
         None
     } else {
         Some(Verdict::Superseded)

@@ -114,7 +114,7 @@ fn told(answers: Vec<Answer>) -> Vec<String> {
                 Stage::Accepted => format!("accepted {uid}"),
                 Stage::Started { .. } => format!("started {uid}"),
                 Stage::Finished { .. } => format!("finished {uid}"),
-                Stage::Rejected { rejection } => format!("{:?} {uid}", rejection.reason),
+                Stage::Rejected { rejection, .. } => format!("{:?} {uid}", rejection.reason),
             }
         }
     };

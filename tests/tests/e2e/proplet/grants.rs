@@ -33,8 +33,7 @@ async fn a_grant_that_the_policy_refuses_rejects_the_start_and_stays_refused() -
     let refused = start("refused", json!({"http": ["api.lab", "metadata.google.internal"]})).await?;
     site.say(Channel::Start, &refused).await?;
     site.wait_for_rejection(&refused, Refusal::NotGranted).await?;
-    let named =
-        |stage: &Stage| matches!(stage, Stage::Rejected { rejection } if rejection.message.contains("grants.http[1]"));
+    let named = |stage: &Stage| matches!(stage, Stage::Rejected { rejection, .. } if rejection.message.contains("grants.http[1]"));
     site.wait_for_stage(&refused, "the grant by name", named).await?;
 
     // A policy that changed doesn't change an answer that was given.

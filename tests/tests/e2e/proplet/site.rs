@@ -231,7 +231,8 @@ impl Site {
     }
 
     pub async fn wait_for_rejection(&self, start: &Start, reason: Refusal) -> Result<()> {
-        let is_wanted = |stage: &Stage| matches!(stage, Stage::Rejected { rejection } if rejection.reason == reason);
+        let is_wanted =
+            |stage: &Stage| matches!(stage, Stage::Rejected { rejection, .. } if rejection.reason == reason);
         self.wait_for_stage(start, &format!("{reason:?}"), is_wanted)
             .await
             .map(drop)

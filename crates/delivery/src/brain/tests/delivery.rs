@@ -164,7 +164,16 @@ fn a_rejected_task_is_placed_again_later() {
             reason: Refusal::Busy,
             message: "2 of 2 tasks are running".into(),
         };
-        world.report("edge-1", report(start.attempt, Stage::Rejected { rejection }));
+        world.report(
+            "edge-1",
+            report(
+                start.attempt,
+                Stage::Rejected {
+                    rejection,
+                    newest: None,
+                },
+            ),
+        );
         world.reason("a", types::SCHEDULED, "Busy");
         world.beat("edge-1", vec![]);
     }

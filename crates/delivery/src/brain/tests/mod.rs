@@ -4,6 +4,7 @@ mod delivery;
 pub(crate) mod fixtures;
 mod fleet;
 mod resolving;
+mod restored;
 mod services;
 mod store;
 mod trouble;

@@ -163,7 +163,7 @@ fn words(actions: &[Action]) -> Vec<String> {
         Action::Revoke(attempt) => format!("revoke {}", attempt.attempt),
         Action::Report(_, Stage::Accepted) => "accepted".into(),
         Action::Report(_, Stage::Started { .. }) => "started".into(),
-        Action::Report(_, Stage::Rejected { rejection }) => format!("rejected {:?}", rejection.reason),
+        Action::Report(_, Stage::Rejected { rejection, .. }) => format!("rejected {:?}", rejection.reason),
         Action::Ended(_, outcome) | Action::Report(_, Stage::Finished { outcome }) => match outcome {
             Outcome::Completed { .. } => "completed".into(),
             Outcome::Failed { failure, .. } => format!("failed {}", failure.reason),
@@ -244,6 +244,26 @@ fn an_older_attempt_is_refused_and_a_newer_one_ends_it() {
         proplet.on(Event::Start(Box::new(start("a", 3)))),
         &["cancel 2", "accepted", "run 3"],
     );
+}
+
+/// A control plane whose store was restored would otherwise have each number refused, one after the other.
+#[test]
+fn a_refusal_tells_the_newest_attempt_that_is_known() {
+    let mut proplet = Proplet::new();
+    let newest = |proplet: &mut Proplet, number: u32| match &proplet.on(Event::Start(Box::new(start("a", number))))[..]
+    {
+        [Action::Report(_, Stage::Rejected { newest, .. })] => *newest,
+        other => panic!("{other:?}"),
+    };
+    proplet.on(stop("a", 3));
+    assert_eq!(newest(&mut proplet, 3), None);
+    proplet.on(Event::Start(Box::new(start("a", 7))));
+    proplet.on(Event::Ended(attempt("a", 7), three()));
+    proplet.on(ack("a", 7));
+    proplet.restart();
+    assert_eq!(newest(&mut proplet, 2), Some(7), "it is older");
+    assert_eq!(newest(&mut proplet, 3), Some(7), "it was stopped");
+    assert_eq!(newest(&mut proplet, 7), None, "it has ended");
 }
 
 #[test]

@@ -30,6 +30,7 @@ struct World {
     published: Option<Published>,
     now: Timestamp,
     elapsed: Duration,
+    clock_set: Option<Timestamp>,
     sequence: u64,
 }
 
@@ -70,6 +71,7 @@ impl World {
             published: None,
             now: Timestamp::from_second(1_000_000).unwrap(),
             elapsed: Duration::from_secs(1_000),
+            clock_set: None,
             sequence: 0,
         }
     }
@@ -146,6 +148,7 @@ impl World {
             now: self.now,
             elapsed: self.elapsed,
             begun: Duration::ZERO,
+            clock_set: self.clock_set,
             pace: Pace::default(),
         })
     }
@@ -513,7 +516,14 @@ fn a_rejection_after_the_accept_changes_nothing() {
         reason: Refusal::Malformed,
         message: "somebody sent nonsense".into(),
     };
-    world.report("edge", 1, Stage::Rejected { rejection });
+    world.report(
+        "edge",
+        1,
+        Stage::Rejected {
+            rejection,
+            newest: None,
+        },
+    );
     world.step();
     assert_eq!(world.status().phase, Phase::Dispatched);
     world.report("edge", 1, completed(json!(42)));

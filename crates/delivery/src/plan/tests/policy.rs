@@ -305,6 +305,41 @@ fn with_stop_nothing_follows_before_the_attempt_must_have_ended() {
     assert_eq!(world.status().attempt, 2);
 }
 
+/// An inventory that was made before the proplet accepted may arrive late, and the clock may be set forward just then.
+#[test]
+fn with_stop_a_clock_that_is_set_ends_no_window() {
+    let mut world = dispatched(TaskSpec {
+        on_disconnect: Some(OnDisconnect::Stop),
+        ..TaskSpec::default()
+    });
+    world.now = after(world.now, SignedDuration::from_secs(200));
+    world.clock_set = Some(world.now);
+    world.pass(31);
+    world.heartbeat("edge", &[]);
+    world.step();
+    assert_eq!(world.status().attempt, 1);
+    world.pass(2);
+    world.heartbeat("edge", &[]);
+    world.step();
+    assert_eq!(world.status().attempt, 2);
+}
+
+/// The store was restored from a backup, and a proplet runs an attempt that it has forgotten.
+#[test]
+fn with_stop_nothing_is_placed_while_a_forgotten_attempt_runs() {
+    let mut world = World::new().with_proplet("edge").with_proplet("other");
+    world.edit(|spec| spec.on_disconnect = Some(OnDisconnect::Stop));
+    world.heartbeat("edge", &[3]);
+    assert_eq!(published(&world.step()), []);
+    world.expect(Phase::Pending, types::SCHEDULED, "StillRunning");
+    assert_eq!(
+        world.message(types::SCHEDULED),
+        "attempt 3, of which the store doesn't know, hasn't ended on edge yet"
+    );
+    world.heartbeat("edge", &[]);
+    assert_eq!(published(&world.step()).len(), 1);
+}
+
 #[test]
 fn an_attempt_on_a_proplet_that_was_deleted_is_lost() {
     let mut world = dispatched(TaskSpec::default());

@@ -7,7 +7,10 @@ fn refused(reason: Refusal, message: &str) -> Stage {
         reason,
         message: message.into(),
     };
-    Stage::Rejected { rejection }
+    Stage::Rejected {
+        rejection,
+        newest: None,
+    }
 }
 
 #[test]
@@ -50,6 +53,30 @@ fn a_busy_proplet_is_asked_again_after_pauses_that_grow() {
         world.pass(1 + pause / 4);
         assert_eq!(published(&world.step()), [("edge", attempt + 1)]);
     }
+}
+
+/// The store was restored from a backup, and the proplet wasn't.
+#[test]
+fn the_next_attempt_follows_the_newest_that_a_proplet_knows() {
+    let check = |newest: u32, expected: u32| {
+        let mut world = World::new().with_proplet("edge");
+        world.step();
+        let Stage::Rejected { rejection, .. } = refused(Refusal::Superseded, "attempt 7 was here first") else {
+            unreachable!()
+        };
+        let newest = Some(newest);
+        world.report("edge", 1, Stage::Rejected { rejection, newest });
+        assert_eq!(
+            published(&world.step()),
+            [],
+            "it's asked again after a pause all the same"
+        );
+        world.pass(13);
+        assert_eq!(published(&world.step()), [("edge", expected)]);
+    };
+    check(7, 8);
+    // Numbers that nobody counted up to leave some for those that are.
+    check(u32::MAX, 2);
 }
 
 #[test]
