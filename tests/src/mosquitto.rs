@@ -25,6 +25,8 @@ pub struct Mosquitto {
 pub enum Access<'a> {
     /// Everyone may do everything.
     Anyone,
+    /// Everyone, within what these lines of its configuration allow.
+    Limited(&'a str),
     /// Only these, each a name with its password.
     Accounts {
         /// May do everything.
@@ -100,6 +102,7 @@ fn configure(folder: &Path, port: u16, access: Access<'_>) -> Result<()> {
     writeln!(config, "user root")?;
     match access {
         Access::Anyone => writeln!(config, "allow_anonymous true")?,
+        Access::Limited(limits) => writeln!(config, "allow_anonymous true\n{limits}")?,
         Access::Accounts { control, proplets } => {
             writeln!(config, "allow_anonymous false\npassword_file passwords\nacl_file rules")?;
             fs::write(

@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     Event, Publication,
-    events::{Ack, Delivery},
+    events::{Ack, Delivery, Refused},
     publisher::Input,
     session::Session,
     translate::{self, Bounds},
@@ -36,6 +36,9 @@ const BOUNDS: Bounds = Bounds {
 /// Requests on their way to the library: subscriptions, and within their bounds acknowledgements, publications and offers.
 const REQUESTS: usize = 1024;
 
+/// MQTT's word for it.
+const TOO_LARGE: &str = "PacketTooLarge";
+
 /// What a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -46,8 +49,8 @@ pub(crate) enum End {
     Stopped,
     /// It never came about.
     Failed(String),
-    /// The broker doesn't let us in.
-    Refused(String),
+    /// The broker doesn't let us in: in one word, and for people.
+    Refused(String, String),
     /// It broke off.
     Lost(String),
     /// Another one with our client id took its place.
@@ -131,6 +134,9 @@ impl Connection<'_> {
             }
             self.session.outbox.handed();
         }
+        for publication in self.session.outbox.take_too_large() {
+            self.too_large(publication);
+        }
     }
 
     fn accept(&mut self, input: Input) {
@@ -144,7 +150,9 @@ impl Connection<'_> {
     fn offer(&self, publication: &Publication) {
         let Publication { topic, expiry, .. } = publication;
         let publishable = self.session.outbox.is_publishable(publication);
-        if publishable && !hand_over(&self.client, publication, QoS::AtMostOnce, *expiry) {
+        if self.session.outbox.is_too_large(publication) {
+            self.too_large(publication.clone());
+        } else if publishable && !hand_over(&self.client, publication, QoS::AtMostOnce, *expiry) {
             tracing::debug!(topic, "dropping a publication: the connection is far behind");
         }
     }
@@ -154,7 +162,7 @@ impl Connection<'_> {
             Polled::Incoming(Packet::ConnAck(ack)) => return self.up(&ack),
             Polled::Incoming(Packet::Publish(message)) => return self.deliver(message),
             Polled::Incoming(Packet::SubAck(ack)) => return self.subscribed(&ack),
-            Polled::Incoming(Packet::PubAck(ack)) => self.acknowledged(&ack),
+            Polled::Incoming(Packet::PubAck(ack)) => return self.acknowledged(&ack),
             // Packets without acknowledgement have the number 0.
             Polled::Outgoing(Outgoing::Publish(packet)) if packet != 0 => self.session.outbox.sent(packet),
             _ => {}
@@ -220,28 +228,58 @@ impl Connection<'_> {
                 let filter = &subscription.filter;
                 tracing::warn!(filter, ?code, "the broker refuses a subscription");
                 let reason = format!("subscription to `{filter}`: {code:?}");
-                self.tell(Event::Refused { reason }, None)?;
+                self.refused(Refused::Subscription, format!("{code:?}"), reason)?;
             }
         }
         Ok(())
     }
 
     /// Also what the broker refuses is done with: it would refuse it again, or is over a quota, and whoever must be heard says it again by itself.
-    fn acknowledged(&mut self, ack: &PubAck) {
+    fn acknowledged(&mut self, ack: &PubAck) -> Result<(), End> {
         let publication = self.session.outbox.acknowledged(ack.pkid);
         if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
-            let topic = publication.map(|publication| publication.topic);
+            let topic = publication.as_ref().map(|publication| &publication.topic);
             tracing::warn!(topic, reason = ?ack.reason, "the broker refuses a publication");
+            if let Some(publication) = publication {
+                let code = format!("{:?}", ack.reason);
+                let reason = format!("publication to `{}`: {code}", publication.topic);
+                return self.refused(Refused::Publication(publication), code, reason);
+            }
         }
+        Ok(())
+    }
+
+    fn refused(&self, what: Refused, code: String, reason: String) -> Result<(), End> {
+        self.tell(Event::Refused { what, code, reason }, None)
+    }
+
+    /// What wasn't sent, because the broker has said how large a packet may be.
+    fn too_large(&self, publication: Publication) {
+        let reason = format!("publication to `{}`: larger than the broker takes", publication.topic);
+        // It's only counted, so it may be lost where nobody keeps up.
+        let _ = self.refused(Refused::Publication(publication), TOO_LARGE.to_owned(), reason);
     }
 
     fn end(&self, error: ConnectionError) -> End {
         match error {
-            ConnectionError::ConnectionRefused(code) => End::Refused(translate::refusal(code)),
+            ConnectionError::ConnectionRefused(code) => End::Refused(format!("{code:?}"), translate::refusal(code)),
             ConnectionError::MqttState(StateError::ServerDisconnect {
                 reason_code: DisconnectReasonCode::SessionTakenOver,
                 ..
             }) => End::TakenOver,
+            ConnectionError::MqttState(StateError::ServerDisconnect {
+                reason_code,
+                reason_string,
+            }) => {
+                let code = format!("{reason_code:?}");
+                let reason = match reason_string {
+                    Some(words) => format!("the broker ended the connection: {code}: {words}"),
+                    None => format!("the broker ended the connection: {code}"),
+                };
+                // The end itself is told in any case.
+                let _ = self.refused(Refused::Connection, code, reason.clone());
+                End::Lost(reason)
+            }
             error if self.is_up => End::Lost(error.to_string()),
             // So answer brokers that don't know the version of the protocol.
             ConnectionError::MqttState(StateError::ConnectionAborted) => End::Failed(NO_ANSWER.to_owned()),

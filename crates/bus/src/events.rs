@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::Publication;
+
 /// Events that wait for the consumer. It is far more than the broker may send ahead, so that only a consumer that doesn't move at all can fill it.
 const WAITING: usize = 1024;
 
@@ -35,11 +37,38 @@ pub enum Event {
     /// broker's word if it has no property length, which MQTT lets brokers leave out. To a session that is [`Event::Disconnected`], and
     /// connecting again throws the other out.
     TakenOver,
-    /// The broker doesn't let us in, or not hear a topic: bad credentials, for instance. The session goes on trying.
+    /// The broker doesn't do what it is asked: for bad credentials, access control, a quota. The session goes on, and tries again what is its own;
+    /// a publication is done with.
     Refused {
+        /// What it refuses.
+        what: Refused,
+        /// Its answer in one word, such as `QuotaExceeded`: few, for figures.
+        code: String,
         /// Why, for people.
         reason: String,
     },
+}
+
+/// What a broker refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// To let us in, or to keep the connection.
+    Connection,
+    /// To let us hear a topic.
+    Subscription,
+    /// To take this message.
+    Publication(Publication),
+}
+
+impl Refused {
+    /// In one word, as figures have it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Subscription => "subscription",
+            Self::Publication(_) => "publication",
+        }
+    }
 }
 
 /// The events of a session, which ends when this is dropped.

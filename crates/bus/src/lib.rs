@@ -29,7 +29,7 @@ mod translate;
 use tokio_util::sync::CancellationToken;
 
 pub use broker_url::{BrokerUrl, InvalidBrokerUrl};
-pub use events::{Event, Events};
+pub use events::{Event, Events, Refused};
 pub use options::{Ca, Options, Publication, Qos, Subscription};
 pub use publisher::{Closed, Publisher};
 pub use tls::TlsError;

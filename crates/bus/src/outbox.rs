@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    mem,
     ops::Bound,
     time::Duration,
 };
@@ -28,6 +29,8 @@ pub(crate) struct Outbox {
     /// Publications without acknowledgement that the broker takes at a time.
     window: usize,
     max_packet: usize,
+    /// Dropped for their size, and not told of yet.
+    too_large: Vec<Publication>,
 }
 
 impl Outbox {
@@ -59,9 +62,16 @@ impl Outbox {
                     .get(&number)
                     .map(|entry| (&entry.publication, left.unwrap_or_default()));
             }
-            self.entries.remove(&number);
+            let dropped = self.entries.remove(&number);
+            let too_large = dropped.filter(|entry| left.is_ok() && self.is_too_large(&entry.publication));
+            self.too_large.extend(too_large.map(|entry| entry.publication));
         }
         None
+    }
+
+    /// What was dropped since for its size.
+    pub(crate) fn take_too_large(&mut self) -> Vec<Publication> {
+        mem::take(&mut self.too_large)
     }
 
     /// The last one that [`next`](Self::next) gave was handed over.
@@ -94,8 +104,8 @@ impl Outbox {
 
     /// What the broker answers with an end of the connection must not be sent: it would be sent again on the next, for ever.
     pub(crate) fn is_publishable(&self, publication: &Publication) -> bool {
-        let Publication { topic, payload, .. } = publication;
-        let bytes = topic.len() + payload.len() + OVERHEAD;
+        let Publication { topic, .. } = publication;
+        let bytes = bytes(publication);
         let valid = (1..=usize::from(u16::MAX)).contains(&topic.len()) && !topic.contains(['+', '#', '\0']);
         if !valid {
             tracing::error!(topic, "dropping a publication: not a topic that can be published to");
@@ -109,6 +119,15 @@ impl Outbox {
         }
         valid && bytes <= self.max_packet
     }
+
+    pub(crate) fn is_too_large(&self, publication: &Publication) -> bool {
+        bytes(publication) > self.max_packet
+    }
+}
+
+/// Of the packet, at most.
+fn bytes(publication: &Publication) -> usize {
+    publication.topic.len() + publication.payload.len() + OVERHEAD
 }
 
 /// An entry has expired.
@@ -220,6 +239,8 @@ mod tests {
         outbox.connected(10, Some(500));
         let now = Instant::now() + Duration::from_secs(6);
         assert_eq!(hand_over(&mut outbox, now), ["at-most-once", "fresh"]);
+        let told: Vec<_> = outbox.take_too_large().into_iter().map(|told| told.topic).collect();
+        assert_eq!(told, ["large"], "somebody may want to know");
         outbox.connected(10, None);
         let (publication, left) = outbox.next(now).unwrap();
         assert_eq!(publication.topic, "fresh");

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Event, Options,
     connection::{self, End},
-    events::{Delivery, Sink},
+    events::{Delivery, Refused, Sink},
     outbox::Outbox,
     publisher::Inputs,
 };
@@ -92,7 +92,11 @@ impl Session {
     async fn tell_and_wait(&self, end: End, pause: Duration) -> bool {
         let event = match end {
             End::TakenOver => Some(Event::TakenOver),
-            End::Refused(reason) => Some(Event::Refused { reason }),
+            End::Refused(code, reason) => Some(Event::Refused {
+                what: Refused::Connection,
+                code,
+                reason,
+            }),
             End::Lost(reason) => Some(Event::Disconnected { reason }),
             End::Failed(_) | End::Stopped => None,
         };
@@ -115,7 +119,7 @@ impl Session {
             ),
             End::Lost(reason) => tracing::warn!(%broker, reason, ?pause, "lost the connection to the broker"),
             End::Failed(reason) => tracing::warn!(%broker, reason, ?pause, "cannot connect to the broker"),
-            End::Refused(reason) => tracing::warn!(%broker, client_id, reason, ?pause, "the broker refuses us"),
+            End::Refused(_, reason) => tracing::warn!(%broker, client_id, reason, ?pause, "the broker refuses us"),
             End::TakenOver => tracing::error!(
                 %broker, client_id, ?pause,
                 "another process connected to the broker with our client id, which ended our connection: give each its own"

@@ -15,6 +15,7 @@ pub struct Metrics {
     messages: Family<ChannelLabel, Counter>,
     undecodable: Family<ChannelLabel, Counter>,
     unreadable: Family<KindLabel, Counter>,
+    broker_refusals: Family<RefusalLabel, Counter>,
     dropped: Counter,
     lines_dropped: Counter,
     plans: Counter,
@@ -41,6 +42,12 @@ struct KindLabel {
 struct WriteLabel {
     kind: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabel {
+    what: &'static str,
+    code: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,6 +87,11 @@ impl Default for Metrics {
                 &mut registry,
                 "unreadable_resources",
                 "Resources met that can't be decoded, by kind",
+            ),
+            broker_refusals: family(
+                &mut registry,
+                "broker_refusals",
+                "What the broker refused, by kind and its answer: access control, quotas, sizes",
             ),
             dropped: single(
                 &mut registry,
@@ -150,6 +162,11 @@ impl Metrics {
     /// A resource of that kind can't be decoded.
     pub fn unreadable(&self, kind: &'static str) {
         self.unreadable.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    pub(crate) fn broker_refused(&self, what: &'static str, code: &str) {
+        let code = code.to_owned();
+        self.broker_refusals.get_or_create(&RefusalLabel { what, code }).inc();
     }
 
     pub(crate) fn dropped(&self) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use propeller_api::PropletId;
 use propeller_bus::{
-    BrokerUrl, Ca, Event as BusEvent, Events, Options, Publication, Publisher, Qos, Subscription, TlsError,
+    BrokerUrl, Ca, Event as BusEvent, Events, Options, Publication, Publisher, Qos, Refused, Subscription, TlsError,
 };
 use propeller_protocol::{
     Alive, Base, Channel, ChunkRequest, DecodeError, InvalidTopic, Logs, MAX_MESSAGE_BYTES, Message,
@@ -181,12 +181,9 @@ impl Incoming {
                 }
                 BusEvent::Message { topic, payload, retain } => self.message(&topic, &payload, retain),
                 BusEvent::TakenOver => return Err(Ended::TakenOver(self.client_id)),
-                BusEvent::Refused { reason } => {
-                    tracing::error!(
-                        reason,
-                        "the broker refuses us: check user name, password and access control"
-                    );
-                    None
+                BusEvent::Refused { what, code, reason } => {
+                    self.metrics.broker_refused(what.label(), &code);
+                    self.refused(&what, code, &reason)
                 }
             };
             // Whatever tasks write, results don't wait behind it.
@@ -209,6 +206,21 @@ impl Incoming {
         } else {
             Err(Ended::Closed)
         }
+    }
+
+    /// Whoever waits for a start that wasn't taken should be told. The rest is said again by itself.
+    fn refused(&self, what: &Refused, code: String, reason: &str) -> Option<Bus> {
+        let Refused::Publication(publication) = what else {
+            tracing::error!(
+                reason,
+                "the broker refuses us: check user name, password, access control and quotas"
+            );
+            return None;
+        };
+        let topic = self.base.parse(&publication.topic).ok()?;
+        let start = (topic.channel == Channel::Start).then(|| decode::<Start>(&publication.payload))?;
+        let attempt = start.ok()?.attempt;
+        Some(Bus::StartRefused { attempt, reason: code })
     }
 
     /// The event that a message is, if it is one.
@@ -466,6 +478,27 @@ mod tests {
             assert!(incoming.message(topic, &"{}".into(), false).is_none());
         }
         assert_eq!(incoming.complaints.len(), 8);
+    }
+
+    #[test]
+    fn the_brain_is_told_which_start_the_broker_refuses() {
+        let incoming = incoming();
+        let refused = |channel: &str, payload: Vec<u8>| {
+            let what = Refused::Publication(Publication {
+                topic: format!("m/default/c/main/control/manager/{channel}/edge-1"),
+                payload: payload.into(),
+                qos: Qos::AtLeastOnce,
+                retain: false,
+                expiry: None,
+            });
+            incoming.refused(&what, "QuotaExceeded".to_owned(), "a quota")
+        };
+        let Some(Bus::StartRefused { attempt, reason }) = refused("start", encode(&start()).unwrap()) else {
+            panic!("nothing is told")
+        };
+        assert_eq!((attempt, reason.as_str()), (self::attempt(), "QuotaExceeded"));
+        assert!(refused("start", b"{".to_vec()).is_none());
+        assert!(refused("stop", encode(&start()).unwrap()).is_none());
     }
 
     #[test]

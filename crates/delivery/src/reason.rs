@@ -46,3 +46,5 @@ pub const CANCELLED: &str = "Cancelled";
 pub const CORDONED: &str = "Cordoned";
 /// `Scheduled` is false: an attempt that a restored store has forgotten still runs, and `onDisconnect: Stop` means one at a time.
 pub const STILL_RUNNING: &str = "StillRunning";
+/// `Scheduled` is true, and the broker doesn't take the start: access control, or a quota.
+pub const BROKER_REFUSES: &str = "BrokerRefuses";

@@ -2,7 +2,7 @@
 //!
 //! Both sides' decisions are pure: the brain of a control plane and the ledger of a proplet are called with what happened and the time. Here they are
 //! called by a world in which everything that is between them and around them goes wrong: messages are lost, repeated, delayed and reordered,
-//! processes are killed and stopped, disks are full or forget, brokers come back without their state or with an old one, clocks are
+//! processes are killed and stopped, disks are full or forget, brokers come back without their state or with an old one, stores are restored from a backup, clocks are
 //! wrong, leaders overlap, devices are cloned, and people change their minds. Time is virtual, so a world of minutes takes milliseconds.
 //!
 //! A world follows from its seed and nothing else. After everything that happens the promises of delivery are checked ([`promises`]); at the end

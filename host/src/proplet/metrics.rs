@@ -44,6 +44,7 @@ pub struct Metrics {
     compiling: Histogram,
     connected: Gauge,
     connects: Counter,
+    broker_refusals: Family<RefusalLabel, Counter>,
     undecodable: Counter,
     log_lines: Counter,
     log_lines_dropped: Counter,
@@ -53,6 +54,12 @@ pub struct Metrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabel {
+    what: &'static str,
+    code: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -114,6 +121,11 @@ impl Default for Metrics {
             ),
             connected: of(r, "broker_connected", "Whether the session with the broker is up"),
             connects: of(r, "broker_connects", "Connections made with the broker"),
+            broker_refusals: of(
+                r,
+                "broker_refusals",
+                "What the broker refused, by kind and its answer: access control, quotas, sizes",
+            ),
             undecodable: of(r, "messages_undecodable", "Messages that couldn't be read"),
             log_lines: of(r, "log_lines", "Lines of tasks told to the broker"),
             log_lines_dropped: of(
@@ -226,6 +238,12 @@ impl Metrics {
         if connected {
             self.connects.inc();
         }
+    }
+
+    /// The broker didn't do what it was asked.
+    pub fn broker_refused(&self, what: &'static str, code: &str) {
+        let code = code.to_owned();
+        self.broker_refusals.get_or_create(&RefusalLabel { what, code }).inc();
     }
 
     /// A message couldn't be read.

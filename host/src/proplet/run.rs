@@ -198,8 +198,8 @@ impl Proplet {
                 self.connected = false;
                 self.parts.metrics.connected(false);
             }
-            // The session tells the log, and goes on trying.
-            bus::Event::Refused { .. } => {}
+            // The session tells the log, and goes on trying. An outcome that wasn't taken is told again.
+            bus::Event::Refused { what, code, .. } => self.parts.metrics.broker_refused(what.label(), &code),
             bus::Event::Message { topic, payload, .. } => {
                 let heard = self.parts.inbound.read(&topic, &payload);
                 self.heard(heard);

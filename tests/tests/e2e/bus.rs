@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use propeller_bus::{Event, Events, Options, Publication, Publisher, Qos, Subscription, connect};
 use propeller_tests::{Mosquitto, PATIENCE, Spy, mosquitto::Access, scratch};
 use rustix::process::Signal;
@@ -12,7 +12,7 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use tokio::{
-    io::{AsyncWriteExt, copy_bidirectional},
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
     runtime::Runtime,
     task::spawn_blocking,
@@ -205,7 +205,7 @@ async fn what_the_broker_refuses_is_told_and_ends_nothing() -> Result<()> {
     for _ in 0..2 {
         let event = next_but_messages(&mut events).await?;
         ensure!(
-            matches!(&event, Some(Event::Refused { reason }) if reason.contains("password")),
+            matches!(&event, Some(Event::Refused { reason, .. }) if reason.contains("password")),
             "{event:?}"
         );
     }
@@ -222,7 +222,78 @@ async fn what_the_broker_refuses_is_told_and_ends_nothing() -> Result<()> {
     spy.wait_for_message("its own message", |message| message.payload == b"its own")
         .await?;
     assert_eq!(spy.messages().len(), 1, "spoke for another");
+    assert_eq!(refused(&mut events).await?, ("publication", "NotAuthorized".to_owned()));
     Ok(())
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_the_broker_is_told_and_holds_nothing_up() -> Result<()> {
+    let broker = Mosquitto::start(Access::Limited("max_packet_size 2000")).await?;
+    let (publisher, mut events) = start(options(broker.addr()))?;
+    connected(&mut events).await?;
+    let large = "x".repeat(3000);
+    publisher.publish(publication("m/in", &large)).await?;
+    publisher.publish(publication("m/in", "small")).await?;
+    timeout(PATIENCE, publisher.flush()).await??;
+    assert_eq!(
+        refused(&mut events).await?,
+        ("publication", "PacketTooLarge".to_owned())
+    );
+    publisher.offer(publication("m/in", &large));
+    assert_eq!(
+        refused(&mut events).await?,
+        ("publication", "PacketTooLarge".to_owned())
+    );
+    Ok(())
+}
+
+/// Mosquitto answers no publication with a QoS of 1 so: what is beyond the queue of a subscriber it drops, and says nothing. Others do.
+#[tokio::test]
+async fn a_quota_that_is_exceeded_is_told() -> Result<()> {
+    const CONNACK: [u8; 5] = [0x20, 3, 0, 0, 0];
+    const SUBACK: [u8; 6] = [0x90, 4, 0, 1, 0, 0x97];
+    const PUBACK: [u8; 6] = [0x40, 4, 0, 2, 0x97, 0];
+    const DISCONNECT: [u8; 4] = [0xe0, 2, 0x97, 0];
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let (publisher, mut events) = start(options(listener.local_addr()?))?;
+    publisher.publish(publication("m/out", "over the quota")).await?;
+    let (mut connection, _) = listener.accept().await?;
+    connection.write_all(&CONNACK).await?;
+    assert!(!connected(&mut events).await?);
+    until_heard(&mut connection, b"over the quota").await?;
+    connection.write_all(&[&SUBACK[..], &PUBACK].concat()).await?;
+    let quota = || "QuotaExceeded".to_owned();
+    assert_eq!(refused(&mut events).await?, ("subscription", quota()));
+    assert_eq!(refused(&mut events).await?, ("publication", quota()));
+    assert!(publisher.is_empty(), "it's done with");
+    connection.write_all(&DISCONNECT).await?;
+    assert_eq!(refused(&mut events).await?, ("connection", quota()));
+    let event = next_but_messages(&mut events).await?;
+    ensure!(
+        matches!(&event, Some(Event::Disconnected { reason }) if reason.contains("QuotaExceeded")),
+        "{event:?}"
+    );
+    Ok(())
+}
+
+/// Until those bytes have come in on the connection.
+async fn until_heard(connection: &mut TcpStream, bytes: &[u8]) -> Result<()> {
+    let mut heard = Vec::new();
+    let hear = async {
+        while !heard.windows(bytes.len()).any(|window| window == bytes) {
+            ensure!(connection.read_buf(&mut heard).await? > 0, "the session has ended");
+        }
+        Ok(())
+    };
+    timeout(PATIENCE, hear).await?
+}
+
+/// What the broker refuses next, and its answer.
+async fn refused(events: &mut Events) -> Result<(&'static str, String)> {
+    match next_but_messages(events).await? {
+        Some(Event::Refused { what, code, .. }) => Ok((what.label(), code)),
+        other => bail!("{other:?} instead of a refusal"),
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! Two closed enums carry everything in ([`Event`], and [`Done`](super::Done) for what the brain wanted done), one everything out.
 
 use propeller_api::{Proplet, PropletId, Task, Work};
-use propeller_protocol::{Ack, Alive, Lease, Logs, Report, Start, Stop};
+use propeller_protocol::{Ack, Alive, AttemptRef, Lease, Logs, Report, Start, Stop};
 
 use super::{Done, Job, Notice};
 
@@ -63,6 +63,13 @@ pub enum Bus {
     Connected,
     /// No message travels until [`Bus::Connected`].
     Disconnected,
+    /// The broker didn't take the start of that attempt. It is published again as if nobody had answered.
+    StartRefused {
+        /// Which attempt.
+        attempt: AttemptRef,
+        /// The broker's answer in one word.
+        reason: String,
+    },
     /// Presence or heartbeat of that proplet. A retained one tells what there was, and never proves life.
     Alive {
         /// Whose, by the topic.

@@ -23,7 +23,7 @@ const STOPS: usize = 16;
 #[derive(Debug)]
 pub(super) enum Sought {
     /// Somebody reports an outcome of it.
-    Outcome(PropletId, Report),
+    Outcome(PropletId, Box<Report>),
     /// Somebody holds an attempt of it.
     Held,
 }
@@ -33,6 +33,7 @@ impl Brain {
         match bus {
             Bus::Connected => self.connected(),
             Bus::Disconnected => self.session = None,
+            Bus::StartRefused { attempt, reason } => self.start_refused(&attempt, reason),
             Bus::Alive {
                 proplet,
                 alive,
@@ -55,6 +56,14 @@ impl Brain {
                 entry.published = None;
                 self.touch(&uid);
             }
+        }
+    }
+
+    fn start_refused(&mut self, attempt: &AttemptRef, reason: String) {
+        let uid = &attempt.task.uid;
+        if let Some(entry) = self.tasks.get_mut(uid) {
+            entry.refused = Some((attempt.attempt, reason));
+            self.touch(uid);
         }
     }
 
@@ -172,7 +181,7 @@ impl Brain {
             self.take(uid, origin, report.stage, &report.sender);
         } else if is_outcome {
             let attempt = report.attempt.clone();
-            self.seek(&attempt, Sought::Outcome(id.clone(), report));
+            self.seek(&attempt, Sought::Outcome(id.clone(), Box::new(report)));
         }
     }
 
@@ -232,7 +241,7 @@ impl Brain {
                     entry.inbox.note_forgotten(attempt.attempt);
                 }
                 if let Sought::Outcome(id, report) = sought {
-                    self.report(&id, report);
+                    self.report(&id, *report);
                 }
             }
             (Ok(_), Sought::Held) => self.gone(uid),

@@ -85,6 +85,7 @@ impl Brain {
             fleet: self.roster.fleet(),
             inbox: &entry.inbox,
             published: entry.published,
+            refused: entry.refused.as_ref(),
             now,
             elapsed: self.now.elapsed,
             begun: self.begun,

@@ -32,6 +32,8 @@ pub(super) struct Entry {
     /// Transient failures to resolve, in a row.
     pub(super) unresolved: u32,
     pub(super) published: Option<Published>,
+    /// The attempt whose start the broker didn't take, and why.
+    pub(super) refused: Option<(u32, String)>,
     /// The status that is being written, until its outcome is known. There is one write of a task at a time, and no plan meanwhile.
     pub(super) writing: Option<Write>,
     /// It must be planned again when the write is done.
@@ -92,6 +94,7 @@ impl Entry {
             is_deleting: false,
             unresolved: 0,
             published: None,
+            refused: None,
             writing: None,
             is_dirty: false,
             failures: 0,
@@ -109,6 +112,7 @@ impl Entry {
         self.inbox = Inbox::default();
         self.resolution = None;
         self.published = None;
+        self.refused = None;
     }
 }
 

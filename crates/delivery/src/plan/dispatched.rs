@@ -215,7 +215,22 @@ fn until_answered(draft: &mut Draft<'_>) {
     let (now, pace) = (draft.view.now, draft.view.pace);
     let away = away::judge(draft);
     let issued = draft.status.dispatch.as_ref().map_or(now, |dispatch| dispatch.time);
-    let expired = || format!("the proplet didn't accept attempt {} in time", draft.status.attempt);
+    let refused = draft
+        .view
+        .refused
+        .filter(|(attempt, _)| *attempt == draft.status.attempt);
+    if let Some((attempt, why)) = refused {
+        let name = draft.status.proplet.clone().unwrap_or_default();
+        let message = format!("attempt {attempt} on {name}, whose start the broker doesn't take: {why}");
+        draft.say(types::SCHEDULED, true, reason::BROKER_REFUSES, &message);
+    }
+    let expired = || {
+        let attempt = draft.status.attempt;
+        match refused {
+            Some((_, why)) => format!("the broker didn't take the start of attempt {attempt}: {why}"),
+            None => format!("the proplet didn't accept attempt {attempt} in time"),
+        }
+    };
     match away {
         Away::Lost(why) => place_anew(draft, &why),
         Away::Waits => {}

@@ -55,6 +55,8 @@ pub struct View<'a> {
     pub inbox: &'a Inbox,
     /// The attempt that was last published and when, as far as this process knows.
     pub published: Option<Published>,
+    /// The attempt whose start the broker didn't take, and its answer.
+    pub refused: Option<&'a (u32, String)>,
     /// The control plane's clock.
     pub now: Timestamp,
     /// A clock that nobody sets, since some moment before.

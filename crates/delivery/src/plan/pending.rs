@@ -34,7 +34,9 @@ pub(super) fn plan(draft: &mut Draft<'_>) {
         && let Some((attempt, name)) = forgotten(draft)
     {
         let message = format!("attempt {attempt}, of which the store doesn't know, hasn't ended on {name} yet");
-        return draft.say_unplaced(reason::STILL_RUNNING, &message);
+        draft.say_unplaced(reason::STILL_RUNNING, &message);
+        // No inventory that lacks it has this task planned: it isn't placed there.
+        return draft.wake_at(super::after(now, draft.view.pace.republish));
     }
     match place(task, &draft.status, fleet, now) {
         Ok(_) if !fits_a_message(task, MAX_MESSAGE_BYTES) => {

@@ -4,9 +4,19 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use propeller_tests::{PATIENCE, Program, World, wait_for, world::PROPLET_READY};
+use propeller_api::types;
+use propeller_tests::{
+    Mosquitto, PATIENCE, Program, Standalone, World,
+    mosquitto::Access,
+    scratch, wait_for,
+    world::{PROPLET_READY, Shell},
+};
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::operator::{call, with};
 
@@ -94,4 +104,52 @@ async fn a_start_that_an_old_state_brings_back_does_not_run_again() -> Result<()
 /// Whether a line of Mosquitto's log says that it sends a start.
 fn is_start(line: &str) -> bool {
     line.contains("Sending PUBLISH to edge-1") && line.contains("/control/manager/start/edge-1")
+}
+
+/// Its access control is wrong here; a quota is told in the same words.
+#[tokio::test]
+async fn a_start_that_the_broker_does_not_take_shows_in_the_task_and_in_the_figures() -> Result<()> {
+    const ALL_BUT_STARTS: &str = "topic read #\ntopic write m/+/c/+/control/proplet/#\n";
+    const EVERYTHING: &str = "topic readwrite #\n";
+    let rules = scratch::folder("rules")?;
+    let acl = rules.path().join("acl");
+    fs::write(&acl, ALL_BUT_STARTS)?;
+    let mut world = World::standalone().await?;
+    world.broker = Mosquitto::start(Access::Limited(&format!("acl_file {}", acl.display()))).await?;
+    let _up = world.start_control().await?;
+    let _proplet = world.start_proplet("edge-1", json!({})).await?;
+    let addition = call(&world.push("addition").await?, "add", json!([20, 22]));
+    world.create_task("addition", addition).await?;
+    let said = world
+        .wait_for_reason("addition", types::SCHEDULED, "BrokerRefuses")
+        .await?;
+    assert_eq!(
+        said.message,
+        "attempt 1 on edge-1, whose start the broker doesn't take: NotAuthorized"
+    );
+    let Shell::Standalone(up) = &world.shell else {
+        unreachable!("it was made so")
+    };
+    let figures = figures(up).await?;
+    let figure = "propeller_broker_refusals_total{what=\"publication\",code=\"NotAuthorized\"}";
+    ensure!(figures.contains(figure), "{figures}");
+
+    fs::write(&acl, EVERYTHING)?;
+    world.broker.process()?.signal(Signal::HUP)?;
+    assert_eq!(world.results("addition").await?, json!(42), "it was published again");
+    Ok(())
+}
+
+async fn figures(up: &Standalone) -> Result<String> {
+    let (url, token) = (up.url(), up.token()?);
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "GET /metrics HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\r\n",
+        token.trim()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }

@@ -53,6 +53,16 @@ fn a_start_waits_for_its_write_and_an_acknowledgement_for_its() {
 }
 
 #[test]
+fn a_start_that_the_broker_does_not_take_is_told_and_sent_again() {
+    let (mut world, start) = World::dispatched();
+    let (attempt, reason) = (start.attempt.clone(), "QuotaExceeded".to_owned());
+    world.send(Event::Bus(Bus::StartRefused { attempt, reason }));
+    let said = world.reason("a", types::SCHEDULED, "BrokerRefuses");
+    assert!(said.ends_with(": QuotaExceeded"), "{said}");
+    assert_eq!(world.start().1, start);
+}
+
+#[test]
 fn a_task_that_runs_for_a_while_says_so() {
     let (mut world, start) = World::dispatched();
     world.report("edge-1", report(start.attempt, Stage::Accepted));

@@ -28,6 +28,7 @@ struct World {
     inbox: Inbox,
     resolution: Option<Resolution>,
     published: Option<Published>,
+    refused: Option<(u32, String)>,
     now: Timestamp,
     elapsed: Duration,
     clock_set: Option<Timestamp>,
@@ -69,6 +70,7 @@ impl World {
             fleet: Fleet::default(),
             inbox: Inbox::default(),
             published: None,
+            refused: None,
             now: Timestamp::from_second(1_000_000).unwrap(),
             elapsed: Duration::from_secs(1_000),
             clock_set: None,
@@ -145,6 +147,7 @@ impl World {
             fleet: &self.fleet,
             inbox: &self.inbox,
             published: self.published,
+            refused: self.refused.as_ref(),
             now: self.now,
             elapsed: self.elapsed,
             begun: Duration::ZERO,
@@ -505,6 +508,26 @@ fn an_unanswered_start_is_placed_anew_when_it_can_run_no_more() {
     world.heartbeat("edge", &[]);
     assert_eq!(published(&world.step()), [("edge", 2)]);
     assert_eq!(world.status().phase, Phase::Dispatched);
+}
+
+#[test]
+fn a_start_that_the_broker_does_not_take_is_told_and_published_again() {
+    let mut world = World::new().with_proplet("edge");
+    world.step();
+    world.refused = Some((1, "QuotaExceeded".into()));
+    world.step();
+    world.expect(Phase::Dispatched, types::SCHEDULED, "BrokerRefuses");
+    assert_eq!(
+        world.message(types::SCHEDULED),
+        "attempt 1 on edge, whose start the broker doesn't take: QuotaExceeded"
+    );
+    assert!(world.plan().status.is_none(), "it's said once");
+    world.pass(5);
+    assert_eq!(published(&world.step()), [("edge", 1)]);
+    world.pass(60);
+    world.heartbeat("edge", &[]);
+    assert_eq!(published(&world.step()), [("edge", 2)]);
+    world.expect(Phase::Dispatched, types::SCHEDULED, "Placed");
 }
 
 #[test]

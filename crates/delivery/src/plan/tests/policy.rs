@@ -330,7 +330,9 @@ fn with_stop_nothing_is_placed_while_a_forgotten_attempt_runs() {
     let mut world = World::new().with_proplet("edge").with_proplet("other");
     world.edit(|spec| spec.on_disconnect = Some(OnDisconnect::Stop));
     world.heartbeat("edge", &[3]);
-    assert_eq!(published(&world.step()), []);
+    let waits = world.step();
+    assert_eq!(published(&waits), []);
+    assert!(wakes(&waits));
     world.expect(Phase::Pending, types::SCHEDULED, "StillRunning");
     assert_eq!(
         world.message(types::SCHEDULED),

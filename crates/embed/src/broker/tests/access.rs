@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use propeller_bus::{Event, Options};
+use propeller_bus::{Event, Options, Refused};
 use rumqttc::v5::mqttbytes::{
     QoS,
     v5::{ConnectReturnCode, LastWill, PubAckReason, SubscribeReasonCode},
@@ -39,8 +39,12 @@ async fn nobody_gets_in_without_the_password_of_an_account() {
         password: Some("guessed".into()),
         ..options(bench.address(), "control", &[])
     });
-    let reason = "bad user name or password".to_owned();
-    assert_eq!(next(&mut events).await, Event::Refused { reason });
+    let refused = Event::Refused {
+        what: Refused::Connection,
+        code: "BadUserNamePassword".to_owned(),
+        reason: "bad user name or password".to_owned(),
+    };
+    assert_eq!(next(&mut events).await, refused);
 }
 
 #[tokio::test]
