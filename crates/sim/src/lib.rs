@@ -101,17 +101,19 @@ mod tests {
 
     #[test]
     fn a_promise_that_is_broken_on_purpose_is_noticed() {
-        let check = |sabotage, promise: &str| {
-            let broken = (0..10_000).find_map(|seed| run(seed, Some(sabotage)).err());
+        // Where to look first, for what shows in few worlds.
+        let check_from = |first: u64, sabotage, promise: &str| {
+            let broken = (first..first + 10_000).find_map(|seed| run(seed, Some(sabotage)).err());
             let broken = broken.unwrap_or_else(|| panic!("nobody notices {sabotage:?}"));
             assert!(broken.promise.contains(promise), "{sabotage:?}: {broken}");
         };
+        let check = |sabotage, promise| check_from(0, sabotage, promise);
         check(Sabotage::SkipJournal, "runs 2 times");
         check(Sabotage::ForgetTombstones, "runs 2 times");
         check(Sabotage::LoseWrites, "was acknowledged as recorded, and isn't");
         check(Sabotage::ReuseAttempt, "hasn't ended");
         check(Sabotage::AnswerBeforeCommit, "was acknowledged as recorded, and isn't");
         check(Sabotage::HideForgotten, "still holds");
-        check(Sabotage::IgnoreLease, "two attempts of it run at a time");
+        check_from(13_300, Sabotage::IgnoreLease, "two attempts of it run at a time");
     }
 }
