@@ -51,6 +51,8 @@ pub struct Observed {
 pub struct Started {
     /// Where it listens; nothing for a call or a program, and for a service that doesn't listen now.
     pub address: Option<String>,
+    /// Why it doesn't.
+    pub problem: Option<String>,
     /// When and where this was said.
     pub said: Accepted,
 }
@@ -92,7 +94,7 @@ impl Inbox {
         let observed = self.attempts.entry(origin).or_default();
         match stage {
             Stage::Accepted => observed.note_accept(accepted),
-            Stage::Started { address } => {
+            Stage::Started { address, problem } => {
                 observed.note_accept(accepted.clone());
                 let said = accepted;
                 if observed
@@ -100,7 +102,7 @@ impl Inbox {
                     .as_ref()
                     .is_none_or(|known| said.is_not_before(&known.said))
                 {
-                    observed.started = Some(Started { address, said });
+                    observed.started = Some(Started { address, problem, said });
                 }
             }
             Stage::Rejected { rejection, newest } => {

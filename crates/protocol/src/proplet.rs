@@ -139,6 +139,9 @@ pub enum Stage {
         /// Where a service listens: `http://192.168.1.7:41234`. Absent while it doesn't.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<String>,
+        /// Why a service doesn't listen, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
     },
     /// It has ended.
     Finished {

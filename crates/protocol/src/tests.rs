@@ -199,6 +199,7 @@ fn reports() {
         "report-started",
         report(Stage::Started {
             address: Some("http://192.168.1.7:41234".into()),
+            problem: None,
         }),
     );
     let rejection = Rejection {

@@ -187,6 +187,7 @@ impl Process {
         let is_service = matches!(start.work, propeller_api::Work::Service(_));
         is_service.then(|| Started {
             address: Some("http://device".to_owned()),
+            problem: None,
         })
     }
 }

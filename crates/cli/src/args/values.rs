@@ -41,7 +41,7 @@ impl FromStr for Timeout {
             .and_then(|signed: SignedDuration| signed.try_into().ok());
         match duration {
             Some(duration) if duration > Duration::ZERO => Ok(Self(duration)),
-            _ => Err("write a number with its unit, such as 30s, 500ms or 5m"),
+            _ => Err("write a number above 0 with its unit, such as 30s, 500ms or 5m"),
         }
     }
 }

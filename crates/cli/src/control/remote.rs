@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use propeller_api::{Call, Command, Usage};
-use propeller_host::engine::InvokeError;
+use propeller_host::{engine::InvokeError, proplet::signals};
 use propeller_types::{Contract, FunctionRef};
 use serde_json::{Value, json};
-use tokio::{signal, time::timeout};
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     ControlError,
@@ -108,10 +108,11 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
 
 /// The Task when it has ended; and then it is gone, also if nobody wanted to wait.
 async fn attend(args: &Run, server: &Server, task: &Value, output: &Output) -> Result<Value, Failure> {
+    let mut signals = signals().map_err(Failure::Start)?;
     let ended = tokio::select! {
         biased;
-        _ = signal::ctrl_c() => {
-            cancel(server, task).await;
+        _ = signals.recv() => {
+            cancel(server, task, signals).await;
             Err(Failure::Interrupted)
         }
         ended = shown_to_its_end(server, task, output) => ended.map_err(Into::into),
@@ -156,7 +157,7 @@ async fn shown_to_its_end(server: &Server, task: &Value, output: &Output) -> Res
 }
 
 /// A cancelled task says so when it has stopped. Whoever presses Ctrl-C again doesn't wait for that.
-async fn cancel(server: &Server, task: &Value) {
+async fn cancel(server: &Server, task: &Value, mut signals: mpsc::Receiver<()>) {
     let cancelled = async {
         server
             .change_spec(Kind::Task, name(task), json!({"cancel": true}))
@@ -172,7 +173,7 @@ async fn cancel(server: &Server, task: &Value) {
         Ok::<_, ControlError>(())
     };
     tokio::select! {
-        _ = signal::ctrl_c() => {}
+        _ = signals.recv() => {}
         result = timeout(CANCEL, cancelled) => if let Ok(Err(error)) = result {
             tracing::warn!("can't cancel {}: {error}", name(task));
         },

@@ -201,8 +201,9 @@ fn window_end(start: &Start) -> Timestamp {
 /// What is told of an attempt that runs.
 pub(super) fn running(started: Option<&Started>) -> Stage {
     match started {
-        Some(Started { address }) => Stage::Started {
+        Some(Started { address, problem }) => Stage::Started {
             address: address.clone(),
+            problem: problem.clone(),
         },
         None => Stage::Accepted,
     }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use propeller_api::{condition, types};
 
-use super::{Draft, after, dispatched, retry};
+use super::{Draft, after, dispatched, retry, settle};
 use crate::{inbox::Observed, reason};
 
 /// The placement has ended: the next one follows.
@@ -49,17 +49,27 @@ pub(super) fn follow(draft: &mut Draft<'_>, observed: &Observed, accepted_at: Ti
     }
     dispatched::say_started(draft, accepted_at);
     let name = draft.status.proplet.clone().unwrap_or_default();
+    let problem = observed.started.as_ref().and_then(|started| started.problem.as_deref());
+    let because = problem
+        .map(|problem| format!(": {}", settle::cut(problem)))
+        .unwrap_or_default();
     match &address {
         Some(address) => draft.say(types::READY, true, reason::LISTENING, &format!("listens at {address}")),
         None if listened => {
-            let message = format!("it ended, and {name} starts it again");
+            let message = format!("it ended, and {name} starts it again{because}");
             draft.say(types::READY, false, reason::RESTARTING, &message);
         }
         None if dispatched::is_queued(draft, observed) => {
             let message = format!("{name} has it wait for room");
             draft.say(types::READY, false, reason::QUEUED, &message);
         }
-        None => draft.say(types::READY, false, reason::STARTING, &format!("{name} is starting it")),
+        None => {
+            let message = match problem {
+                Some(_) => format!("{name} can't start it, and tries again{because}"),
+                None => format!("{name} is starting it"),
+            };
+            draft.say(types::READY, false, reason::STARTING, &message);
+        }
     }
     draft.status.address = address;
 }

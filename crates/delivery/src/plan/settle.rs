@@ -30,7 +30,7 @@ pub(super) fn record(draft: &mut Draft<'_>, attempt: u32, outcome: &Outcome) {
             draft.end(Phase::Completed, reason::COMPLETED, message);
         }
         Outcome::Failed { failure, .. } => {
-            let message: String = failure.message.chars().take(MAX_MESSAGE_CHARS).collect();
+            let message = cut(&failure.message);
             if was_suspended(draft, &failure.reason) {
                 draft.status.start_time = None;
                 return retry::unplaced(draft, reason::SUSPENDED, "it was stopped because spec.suspend was true");
@@ -43,6 +43,11 @@ pub(super) fn record(draft: &mut Draft<'_>, attempt: u32, outcome: &Outcome) {
         draft.status.usage = countable(*usage);
         draft.status.finished_attempt = Some(attempt);
     }
+}
+
+/// A message of a proplet's, as a status keeps it.
+pub(super) fn cut(message: &str) -> String {
+    message.chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
 /// Whether the attempt was stopped by its suspension, which is no failure of it.

@@ -88,20 +88,25 @@ where
     T: TryFrom<i128> + std::fmt::Display,
 {
     let is_wide = matches!(ty.kind(), WasmTypeKind::S64 | WasmTypeKind::U64);
+    let is_outside = |number: f64| {
+        let bound = |bound: &T| bound.to_string().parse::<f64>().unwrap_or_default();
+        number < bound(&min) || number >= bound(&max)
+    };
+    let inexact = || json.as_f64().filter(|number| is_wide && number.fract() == 0.0);
     let number = whole(json).or_else(|| json.as_str().filter(|_| is_wide)?.parse().ok());
     match number.map(T::try_from) {
         Some(Ok(number)) => Ok(number),
-        Some(Err(_)) => Err(at.wrong(format!(
-            "expected {} ({min} to {max}), found {}",
-            ty.kind(),
-            found(json)
-        ))),
-        None if is_wide && json.as_f64().is_some_and(|number| number.fract() == 0.0) => Err(at.wrong(format!(
+        None if inexact().is_some_and(|number| !is_outside(number)) => Err(at.wrong(format!(
             "expected {}, found {}, which isn't exact: write it as a string",
             ty.kind(),
             found(json)
         ))),
-        None => Err(at.mismatch(ty, json)),
+        None if inexact().is_none() => Err(at.mismatch(ty, json)),
+        Some(Err(_)) | None => Err(at.wrong(format!(
+            "expected {} ({min} to {max}), found {}",
+            ty.kind(),
+            found(json)
+        ))),
     }
 }
 

@@ -41,6 +41,7 @@ fn terms(tasks: u32) -> Terms {
 pub(super) fn running(uid: &str) -> Record {
     let started = Some(Started {
         address: Some("http://edge-1:8080".into()),
+        problem: None,
     });
     let (holding, memory) = (holding(uid), Memory::from_bytes(1));
     put(

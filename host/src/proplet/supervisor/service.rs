@@ -105,10 +105,14 @@ impl Keep {
         }
     }
 
-    /// Where it listens now.
-    fn tell(&self, address: Option<String>) {
+    /// Where it listens now, or why it doesn't.
+    fn tell(&self, listens: Result<String, String>) {
+        let (address, problem) = match listens {
+            Ok(address) => (Some(address), None),
+            Err(problem) => (None, Some(problem)),
+        };
         // If the receiver is gone, so is the proplet.
-        let _ = self.begun.send((self.attempt.clone(), Started { address }));
+        let _ = self.begun.send((self.attempt.clone(), Started { address, problem }));
     }
 
     fn note(&self, event: ServiceEvent, complaints: &mut Complaints) {
@@ -117,7 +121,7 @@ impl Keep {
             ServiceEvent::Ready(address) => {
                 let url = url(&self.settings.host, address.port());
                 tracing::info!(%task, attempt, url, "the service listens");
-                self.tell(Some(url));
+                self.tell(Ok(url));
             }
             ServiceEvent::Failed(error) => {
                 let (reason, backtrace) = (error.reason(), error.backtrace().join("\n"));
@@ -176,7 +180,7 @@ impl Serve for Kept {
     fn failed(&mut self, error: &RunError, pause: Duration) {
         let (attempt, error) = (&self.keep.attempt, chain(error));
         tracing::warn!(task = %attempt.task, attempt = attempt.attempt, error, ?pause, "a service failed, and is started again");
-        self.keep.tell(None);
+        self.keep.tell(Err(error));
     }
 
     fn restarted(&mut self) {

@@ -47,14 +47,24 @@ async fn starts(table: &mut Table, rounds: usize) -> Result<()> {
         drop(running);
         floor.push(version().await? / 1_000.0);
     }
-    table.beside("propeller up, until a proplet is there", "ms", fresh, "propeller --version", floor);
+    table.beside(
+        "propeller up, until a proplet is there",
+        "ms",
+        fresh,
+        "propeller --version",
+        floor,
+    );
     Ok(())
 }
 
 async fn version() -> Result<f64> {
     let begin = Instant::now();
     let program = cargo::binary("propeller").await?;
-    let status = Command::new(program).arg("--version").stdout(Stdio::null()).status().await?;
+    let status = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .await?;
     ensure!(status.success(), "propeller --version failed");
     Ok(micros(begin.elapsed()))
 }
@@ -67,7 +77,8 @@ impl Bench {
     async fn tasks(&self, table: &mut Table, rounds: usize) -> Result<()> {
         let component = cargo::guest("addition").await?;
         let image = format!("{}/bench/addition:1", self.up.registry());
-        self.types(&["push", component.to_str().context("a path")?, &image]).await?;
+        self.types(&["push", component.to_str().context("a path")?, &image])
+            .await?;
         // The first one compiles it.
         self.by_api(&image, "first").await?;
         let (mut commands, mut floor) = (vec![], vec![]);
@@ -93,7 +104,8 @@ impl Bench {
         std::fs::write(&file, task(image, name).to_string())?;
         let begin = Instant::now();
         self.types(&["apply", "-f", file.to_str().context("a path")?]).await?;
-        self.types(&["wait", &format!("task/{name}"), "--for=condition=Finished"]).await?;
+        self.types(&["wait", &format!("task/{name}"), "--for=condition=Finished"])
+            .await?;
         Ok(micros(begin.elapsed()))
     }
 
@@ -106,8 +118,12 @@ impl Bench {
         let version = made.metadata.resource_version.unwrap_or_default();
         let changes = tasks.watch(&only, &version).await?;
         let ended = changes.try_filter_map(async |change| {
-            let WatchEvent::Modified(task) = change else { return Ok(None) };
-            let status = task.status.filter(|status| is_true(&status.conditions, types::FINISHED));
+            let WatchEvent::Modified(task) = change else {
+                return Ok(None);
+            };
+            let status = task
+                .status
+                .filter(|status| is_true(&status.conditions, types::FINISHED));
             Ok(status)
         });
         let mut ended = std::pin::pin!(ended);

@@ -39,7 +39,10 @@ async fn what_has_no_room_waits_and_what_has_none_to_wait_is_refused() -> Result
     site.say(Channel::Stop, &stop(&first)).await?;
     let outcome = site.wait_for_outcome(&second).await?;
     ensure!(matches!(outcome, Outcome::Completed { .. }), "{outcome:?}");
-    let began = site.reports(&second).contains(&Stage::Started { address: None });
+    let began = site.reports(&second).contains(&Stage::Started {
+        address: None,
+        problem: None,
+    });
     ensure!(began, "that it ran wasn't told: {:?}", site.reports(&second));
     Ok(())
 }

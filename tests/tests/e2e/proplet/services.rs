@@ -28,9 +28,9 @@ async fn service(site: &Site, task: &str, pushed: &Pushed) -> Result<Start> {
 
 /// Where it listens, without the scheme.
 async fn address(site: &Site, start: &Start) -> Result<String> {
-    let listens = |stage: &Stage| matches!(stage, Stage::Started { address: Some(_) });
+    let listens = |stage: &Stage| matches!(stage, Stage::Started { address: Some(_), .. });
     match site.wait_for_stage(start, "an address", listens).await? {
-        Stage::Started { address: Some(url) } => {
+        Stage::Started { address: Some(url), .. } => {
             let address = url.strip_prefix("http://").context("no URL")?;
             Ok(address.to_owned())
         }
@@ -64,7 +64,7 @@ async fn a_service_serves_until_it_is_stopped() -> Result<()> {
         ensure!(
             later
                 .iter()
-                .any(|stage| matches!(stage, Stage::Started { address: Some(_) })),
+                .any(|stage| matches!(stage, Stage::Started { address: Some(_), .. })),
             "{later:?}"
         );
         Ok(())
@@ -197,8 +197,11 @@ async fn a_service_that_cannot_begin_is_tried_again_until_it_is_stopped() -> Res
         Ok(())
     })
     .await?;
-    let listens = |stage: &Stage| matches!(stage, Stage::Started { address: Some(_) });
+    let listens = |stage: &Stage| matches!(stage, Stage::Started { address: Some(_), .. });
     ensure!(!site.reports(&start).iter().any(listens), "nobody could reach it");
+    let says_why =
+        |stage: &Stage| matches!(stage, Stage::Started { problem: Some(why), .. } if why.contains("unreachable"));
+    site.wait_for_stage(&start, "why it doesn't listen", says_why).await?;
     site.say(Channel::Stop, &stop(&start)).await?;
     assert_eq!(site.wait_for_failure(&start).await?.reason, "Cancelled");
     Ok(())

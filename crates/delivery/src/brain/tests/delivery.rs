@@ -329,7 +329,14 @@ fn what_a_peer_makes_up_keeps_no_outcome_out() {
     // Whoever ran the task before knows its uid. It says of this attempt and of later ones whatever it likes, from as many journals as it likes.
     world.store.holds_writes = true;
     for number in 0..100 {
-        for stage in [Stage::Accepted, Stage::Started { address: None }, finished()] {
+        for stage in [
+            Stage::Accepted,
+            Stage::Started {
+                address: None,
+                problem: None,
+            },
+            finished(),
+        ] {
             let mut made_up = report(attempt("a", 1 + number % 3), stage);
             made_up.sender.journal = format!("journal-{number}").parse().unwrap();
             world.report(other, made_up);

@@ -17,7 +17,8 @@ fn service(name: &str) -> Task {
 
 fn listens(address: &str) -> Stage {
     let address = Some(address.to_owned());
-    Stage::Started { address }
+    let problem = None;
+    Stage::Started { address, problem }
 }
 
 #[test]

@@ -134,6 +134,7 @@ fn a_proplet_that_drains_gives_back_what_waits() {
 fn what_has_begun_is_told_until_it_ends() {
     let at = Started {
         address: Some("http://edge:1".into()),
+        problem: None,
     };
     let mut proplet = Proplet::with(terms(1, 100));
     check(proplet.on(Event::Started(attempt("a", 1), at.clone())), &[]);

@@ -21,7 +21,38 @@ fn listening() -> World {
 
 fn started(address: Option<&str>) -> Stage {
     let address = address.map(str::to_owned);
-    Stage::Started { address }
+    let problem = None;
+    Stage::Started { address, problem }
+}
+
+#[test]
+fn a_service_that_cannot_begin_says_why() {
+    let mut world = listening();
+    let failed = |problem: &str| Stage::Started {
+        address: None,
+        problem: Some(problem.to_owned()),
+    };
+    world.report("edge", 1, failed("it trapped"));
+    world.step();
+    assert_eq!(
+        world.message(types::READY),
+        "it ended, and edge starts it again: it trapped"
+    );
+    let spec = TaskSpec {
+        service: Some(Service::default()),
+        ..TaskSpec::default()
+    };
+    let mut world = World::of(spec).with_proplet("edge");
+    world.step();
+    world.report("edge", 1, Stage::Accepted);
+    world.heartbeat("edge", &[1]);
+    world.report("edge", 1, failed("no memory"));
+    world.pass(5);
+    world.step();
+    assert_eq!(
+        world.message(types::READY),
+        "edge can't start it, and tries again: no memory"
+    );
 }
 
 /// What `Ready` says, and the address.

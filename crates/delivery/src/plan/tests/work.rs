@@ -88,7 +88,14 @@ fn what_waits_for_room_on_its_proplet_has_not_started() {
     assert!(wakes(&world.step()));
     assert_eq!(world.status().phase, Phase::Dispatched);
 
-    world.report("edge", 1, Stage::Started { address: None });
+    world.report(
+        "edge",
+        1,
+        Stage::Started {
+            address: None,
+            problem: None,
+        },
+    );
     world.step();
     world.expect(Phase::Running, types::STARTED, "Accepted");
 }
