@@ -109,8 +109,8 @@ fn is_start(line: &str) -> bool {
 /// Its access control is wrong here; a quota is told in the same words.
 #[tokio::test]
 async fn a_start_that_the_broker_does_not_take_shows_in_the_task_and_in_the_figures() -> Result<()> {
-    const ALL_BUT_STARTS: &str = "topic read #\ntopic write m/+/c/+/control/proplet/#\n";
-    const EVERYTHING: &str = "topic readwrite #\n";
+    const ALL_BUT_STARTS: &str = "pattern read #\npattern write m/+/c/+/control/proplet/#\n";
+    const EVERYTHING: &str = "pattern readwrite #\n";
     let rules = scratch::folder("rules")?;
     let acl = rules.path().join("acl");
     fs::write(&acl, ALL_BUT_STARTS)?;
