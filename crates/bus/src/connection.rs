@@ -277,8 +277,14 @@ impl Connection<'_> {
                     None => format!("the broker ended the connection: {code}"),
                 };
                 // The end itself is told in any case.
-                let _ = self.refused(Refused::Connection, code, reason.clone());
-                End::Lost(reason)
+                if is_refusal(reason_code) {
+                    let _ = self.refused(Refused::Connection, code, reason.clone());
+                }
+                if self.is_up {
+                    End::Lost(reason)
+                } else {
+                    End::Failed(reason)
+                }
             }
             error if self.is_up => End::Lost(error.to_string()),
             // So answer brokers that don't know the version of the protocol.
@@ -318,4 +324,21 @@ fn acknowledged(ack: Ack) -> Publish {
     let mut message = Publish::new("", QoS::AtLeastOnce, "", None);
     message.pkid = ack.packet;
     message
+}
+
+/// Whether a broker ends a connection for what we did, or may not do. It may also just stop.
+fn is_refusal(code: DisconnectReasonCode) -> bool {
+    use DisconnectReasonCode::{
+        ConnectionRateExceeded, MessageRateTooHigh, NotAuthorized, PacketTooLarge, QuotaExceeded,
+        ReceiveMaximumExceeded,
+    };
+    matches!(
+        code,
+        NotAuthorized
+            | QuotaExceeded
+            | PacketTooLarge
+            | ReceiveMaximumExceeded
+            | MessageRateTooHigh
+            | ConnectionRateExceeded
+    )
 }

@@ -21,7 +21,8 @@ mod writer;
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     thread,
@@ -42,6 +43,9 @@ const QUEUE: usize = 16 << 20;
 const LINES: usize = 4_096;
 /// What a line takes in memory beside its text, and what a message does.
 const OVERHEAD: usize = 64;
+
+/// More than a line of a proplet takes here, with all its escapes.
+const LONGEST: u64 = 64 << 10;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +192,19 @@ fn is_name(uid: &str) -> bool {
     !uid.is_empty() && uid.len() <= 128 && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
+/// A power cut may have left a part of a line at the end, behind which another one would be read with it.
+fn mend(path: &Path) -> io::Result<()> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(LONGEST);
+    file.seek(SeekFrom::Start(from))?;
+    let mut end = Vec::new();
+    (&mut file).take(LONGEST).read_to_end(&mut end)?;
+    let whole = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let whole = from + u64::try_from(whole).unwrap_or(0);
+    if whole < length { file.set_len(whole) } else { Ok(()) }
+}
+
 /// What is there, the oldest first.
 fn find(directory: &Path) -> io::Result<HashMap<String, Files>> {
     let mut found = Vec::new();
@@ -197,6 +214,7 @@ fn find(directory: &Path) -> io::Result<HashMap<String, Files>> {
         let Some((uid, end @ ("old" | "log"))) = name.rsplit_once('.') else {
             continue;
         };
+        mend(&entry.path())?;
         let metadata = entry.metadata()?;
         found.push((metadata.modified()?, uid.to_owned(), end == "old", metadata.len()));
     }

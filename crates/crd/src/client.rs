@@ -59,6 +59,8 @@ impl Shallow {
 
     fn step(&mut self, byte: u8) {
         match byte {
+            // No string has a line's end in it: what was cut off there, as a line of a log may be, ends with its line.
+            b'\n' => (self.in_string, self.is_escaped) = (false, false),
             _ if self.is_escaped => self.is_escaped = false,
             b'\\' if self.in_string => self.is_escaped = true,
             b'"' => self.in_string = !self.in_string,
@@ -108,6 +110,8 @@ mod tests {
                 assert_eq!(deepest(&read[1]["a"]), Some(Value::Null), "{levels}");
             }
         }
+        let torn = format!("{{\"line\": \"torn\n{}", "{\"line\": \"[[[\"}\n".repeat(100));
+        assert_eq!(passed(&torn, 5), torn);
         assert_eq!(passed("]]}no JSON", 3), "]]}no JSON");
     }
 }

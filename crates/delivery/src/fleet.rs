@@ -104,6 +104,6 @@ pub struct Live {
     pub labels: Labels,
     /// Largest packet, in bytes, that it takes.
     pub max_packet_bytes: u32,
-    /// Every attempt that it held, by task uid and attempt.
+    /// Every attempt of this control plane's that it held, by task uid and attempt.
     pub inventory: BTreeMap<(String, u32), HeldState>,
 }

@@ -13,6 +13,10 @@ use propeller_protocol::{Boot, JournalId, Outcome, Rejection, Stage};
 /// peer that makes them up while a write keeps them from being answered.
 const FULL: usize = 8;
 
+/// Attempts that a restored store may have forgotten of one task. At the fastest pace of retries that is a backup of a year ago; what is further
+/// ahead was made up, and there would be no numbers left after it.
+pub(crate) const MOST_FORGOTTEN: u32 = 1 << 20;
+
 /// Reports about one task, by who sent them and which attempt they are about.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Inbox {
@@ -91,6 +95,7 @@ impl Observed {
 impl Inbox {
     /// Takes in a report; `accepted` is what it says if it is the first sign of acceptance. The same report again changes nothing.
     pub fn take(&mut self, origin: Origin, stage: Stage, accepted: Accepted) {
+        let attempt = origin.attempt;
         let observed = self.attempts.entry(origin).or_default();
         match stage {
             Stage::Accepted => observed.note_accept(accepted),
@@ -107,6 +112,7 @@ impl Inbox {
             }
             Stage::Rejected { rejection, newest } => {
                 observed.rejected = Some(rejection);
+                let newest = newest.filter(|newest| newest.saturating_sub(attempt) <= MOST_FORGOTTEN);
                 self.forgotten = self.forgotten.max(newest.unwrap_or_default());
             }
             // An attempt has one outcome. A proplet that died before that one was on its disk says of the same attempt that it was interrupted.

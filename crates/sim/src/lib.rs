@@ -100,7 +100,7 @@ mod tests {
             assert!(first == second, "world {seed}");
             lines += first.len();
         }
-        assert!(lines > 1_000, "{lines} lines");
+        assert!(lines > 500, "{lines} lines");
     }
 
     #[test]

@@ -177,11 +177,13 @@ impl Operator {
         let artifacts =
             propeller_artifact::Client::new(settings.artifacts.clone()).context("artifacts can't be fetched")?;
         let directory = &settings.logs.directory;
-        let logs = Logs::open(directory, Bounds::default()).with_context(|| {
-            let directory = directory.display();
-            format!("lines of tasks can't be kept in {directory}: choose another directory with --logs-directory")
-        })?;
-        self.kept.send_replace(Some(logs.clone()));
+        // Tasks go on without.
+        let logs = Logs::open(directory, Bounds::default()).inspect_err(|error| {
+            let (error, directory) = (error as &dyn std::error::Error, directory.display());
+            tracing::error!(error, %directory, "lines of tasks can't be kept: choose another directory with --logs-directory");
+        });
+        let logs = logs.ok();
+        self.kept.send_replace(logs.clone());
         let parts = Parts {
             config: Whom {
                 controller: leadership.controller().clone(),
@@ -192,7 +194,7 @@ impl Operator {
             resolver: Arc::new(RegistryResolver::new(artifacts)),
             outbox,
             in_sync,
-            logs: Some(logs),
+            logs,
             clock: clock.clone(),
             metrics: self.metrics.clone(),
         };

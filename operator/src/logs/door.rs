@@ -210,7 +210,8 @@ impl Identity {
     fn renew(&mut self) -> Result<bool> {
         let Some(files) = &self.files else { return Ok(false) };
         let (chain, key) = read(files)?;
-        let is_new = chain != self.chain;
+        // The two are written one after the other, so either may be the newer one.
+        let is_new = chain != self.chain || key.secret_der() != self.key.secret_der();
         (self.chain, self.key) = (chain, key);
         Ok(is_new)
     }

@@ -26,7 +26,7 @@ use super::door::{Door, Front, Identity};
 /// Connections that haven't shown a certificate yet. More wait in the system's queue.
 const HANDSHAKES: usize = 64;
 /// How long one may take for that.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE: Duration = Duration::from_secs(2);
 /// After the system refused a connection: of too many files, mostly.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 

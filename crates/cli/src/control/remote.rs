@@ -112,7 +112,7 @@ async fn attend(args: &Run, server: &Server, task: &Value, output: &Output) -> R
     let ended = tokio::select! {
         biased;
         _ = signals.recv() => {
-            cancel(server, task, signals).await;
+            cancel(server, task, &mut signals).await;
             Err(Failure::Interrupted)
         }
         ended = shown_to_its_end(server, task, output) => ended.map_err(Into::into),
@@ -121,9 +121,11 @@ async fn attend(args: &Run, server: &Server, task: &Value, output: &Output) -> R
         output.note(&format!("task/{} is kept", name(task)));
     } else {
         let uid = text(task, "/metadata/uid");
-        let deleted = server
-            .delete(Kind::Task, &server.namespace, name(task), Some(uid))
-            .await;
+        let deleted = tokio::select! {
+            deleted = server.delete(Kind::Task, &server.namespace, name(task), Some(uid)) => deleted,
+            // Once more than to cancel it.
+            _ = signals.recv() => return Err(Failure::Interrupted),
+        };
         if let Err(error) = deleted {
             tracing::warn!("{error}: delete it with `propeller delete task {}`", name(task));
         }
@@ -157,7 +159,7 @@ async fn shown_to_its_end(server: &Server, task: &Value, output: &Output) -> Res
 }
 
 /// A cancelled task says so when it has stopped. Whoever presses Ctrl-C again doesn't wait for that.
-async fn cancel(server: &Server, task: &Value, mut signals: mpsc::Receiver<()>) {
+async fn cancel(server: &Server, task: &Value, signals: &mut mpsc::Receiver<()>) {
     let cancelled = async {
         server
             .change_spec(Kind::Task, name(task), json!({"cancel": true}))

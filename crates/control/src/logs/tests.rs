@@ -69,6 +69,21 @@ async fn lines_are_read_as_they_come_and_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_a_power_cut_left_of_a_line_is_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = Logs::open(folder.path(), Bounds::default()).unwrap();
+    assert!(logs.keep(lines("uid-a", &["one"])));
+    until(&mut logs.read("uid-a"), "one").await;
+    drop(logs);
+    let path = folder.path().join("uid-a.log");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, [&whole[..], b"{\"line\": \"tw"].concat()).unwrap();
+    let logs = Logs::open(folder.path(), Bounds::default()).unwrap();
+    assert!(logs.keep(lines("uid-a", &["three"])));
+    assert_eq!(texts(&until(&mut logs.read("uid-a"), "three").await), ["one", "three"]);
+}
+
+#[tokio::test]
 async fn of_a_task_the_newest_lines_stay() {
     let folder = tempfile::tempdir().unwrap();
     let bounds = Bounds {

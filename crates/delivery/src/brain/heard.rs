@@ -1,14 +1,14 @@
 //! What proplets say: presence, inventories and reports.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use crate::{
-    inbox::{Accepted, Origin},
+    inbox::{Accepted, MOST_FORGOTTEN, Origin},
     plan::{is_expected, is_forgotten, is_unwanted},
 };
 use propeller_api::{NamespacedName, OnDisconnect, Phase, PropletId, Task, TaskStatus};
 use propeller_protocol::{
-    Ack, Alive, AttemptRef, Held, HeldState, Lease, Logs, Presence, Report, Stage, Stop, Verdict,
+    Ack, Alive, AttemptRef, Held, HeldState, Lease, Logs, Presence, Report, Stage, Stop, TaskRef, Verdict,
 };
 
 use super::{Brain, Bus, Job, Liveliness, Outgoing, Output, ReadError, tasks::Entry};
@@ -18,6 +18,9 @@ const SOUGHT: usize = 64;
 
 /// Stops that one heartbeat may bring about. The next one brings more; a peer that makes up an inventory shan't fill the way out for all others.
 const STOPS: usize = 16;
+
+/// How long a task waits that couldn't be looked for: longer than between two heartbeats.
+const NOT_FOUND: Duration = Duration::from_secs(15);
 
 /// Why a task is looked for past the cache.
 #[derive(Debug)]
@@ -124,8 +127,9 @@ impl Brain {
             let status = entry.task.status.as_ref();
             entry.inbox.forgotten().max(status.map_or(0, |status| status.attempt))
         };
+        let ahead = |entry: &Entry| attempt.attempt.saturating_sub(newest(entry));
         let entry = self.tasks.get(&attempt.task.uid);
-        entry.is_some_and(|entry| attempt.attempt > newest(entry))
+        entry.is_some_and(|entry| (1..=MOST_FORGOTTEN).contains(&ahead(entry)))
     }
 
     /// Extends the lease of what it runs with one. Nobody else needs an echo.
@@ -219,12 +223,13 @@ impl Brain {
         if !can_judge || self.sought.len() >= SOUGHT || self.sought.contains_key(&task.uid) {
             return;
         }
-        let key = NamespacedName {
-            namespace: task.namespace.clone(),
-            name: task.name.clone(),
-        };
         let uid = task.uid.clone();
-        self.sought.insert(uid.clone(), (attempt.clone(), sought));
+        let key = key(task);
+        // Of a task that is known, its name is what the store says, and not what the peer does.
+        let key = self.tasks.get(&uid).map_or(key, |entry| entry.task.key());
+        let mut attempt = attempt.clone();
+        (attempt.task.namespace, attempt.task.name) = (key.namespace.clone(), key.name.clone());
+        self.sought.insert(uid.clone(), (attempt, sought));
         self.job(Job::ReadTask { uid, key });
     }
 
@@ -244,8 +249,13 @@ impl Brain {
                     self.report(&id, *report);
                 }
             }
-            (Ok(_), Sought::Held) => self.gone(uid),
-            (Ok(_), Sought::Outcome(id, report)) => {
+            (Ok(_), sought) => {
+                // It was looked for by its own name, and the cache is behind.
+                let is_gone = |entry: &Entry| entry.task.key() == key(&attempt.task);
+                if self.tasks.get(uid).is_some_and(is_gone) {
+                    self.gone(uid);
+                }
+                let Sought::Outcome(id, report) = sought else { return };
                 let ack = Ack {
                     controller: self.config.controller.clone(),
                     journal: report.sender.journal,
@@ -253,10 +263,13 @@ impl Brain {
                     verdict: Verdict::Discarded,
                 };
                 self.send(Outgoing::Ack(id, ack));
-                self.gone(uid);
             }
             (Err(error), _) => {
                 tracing::warn!(%attempt, error = &error as &dyn std::error::Error, "can't look for a task");
+                // It isn't planned before somebody could look: what is held is told again by then.
+                if let Some(entry) = self.tasks.get_mut(uid) {
+                    entry.not_before = Some(self.now.elapsed + NOT_FOUND);
+                }
             }
         }
         if let Some(entry) = self.tasks.get_mut(uid) {
@@ -274,6 +287,13 @@ fn counts(entry: &Entry, origin: &Origin, stage: &Stage) -> bool {
     let is_late =
         origin.attempt <= status.attempt.max(entry.inbox.forgotten()) && matches!(stage, Stage::Finished { .. });
     is_expected(status, origin) || (is_late && !entry.inbox.is_full())
+}
+
+fn key(task: &TaskRef) -> NamespacedName {
+    NamespacedName {
+        namespace: task.namespace.clone(),
+        name: task.name.clone(),
+    }
 }
 
 fn origin(id: &PropletId, journal: &propeller_protocol::JournalId, attempt: &propeller_protocol::AttemptRef) -> Origin {

@@ -152,11 +152,11 @@ impl Brain {
     /// A brain that knows nothing yet.
     pub fn new(config: Config, now: Moment) -> Self {
         Self {
+            roster: Roster::new(config.controller.clone()),
             config,
             now,
             outputs: Vec::new(),
             tasks: Tasks::default(),
-            roster: Roster::default(),
             wakes: Wakes::default(),
             writing: 0,
             dirty: VecDeque::new(),

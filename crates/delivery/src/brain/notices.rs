@@ -5,6 +5,7 @@
 use propeller_api::{Condition, ConditionStatus, Phase, Proplet, PropletStatus, Task, TaskStatus, condition, types};
 
 use super::{About, Notice, Severity};
+use crate::reason;
 
 /// What a write of a task's status is worth telling.
 pub(super) fn of_task(before: Option<&TaskStatus>, after: &Task) -> Vec<Notice> {
@@ -28,7 +29,7 @@ pub(super) fn of_task(before: Option<&TaskStatus>, after: &Task) -> Vec<Notice> 
             about: About::new("Task", &after.metadata),
             severity: severity(said, status.phase),
             action: action(&said.type_),
-            reason: reason(said).to_owned(),
+            reason: reason_of(said).to_owned(),
             message: said.message.clone(),
         })
         .collect()
@@ -62,7 +63,8 @@ fn is_news(said: &Condition, known: &[Condition]) -> bool {
 }
 
 fn severity(said: &Condition, phase: Phase) -> Severity {
-    if said.status == ConditionStatus::False || phase == Phase::Failed {
+    let is_held_up = said.reason == reason::BROKER_REFUSES;
+    if said.status == ConditionStatus::False || is_held_up || phase == Phase::Failed {
         Severity::Warning
     } else {
         Severity::Normal
@@ -70,12 +72,12 @@ fn severity(said: &Condition, phase: Phase) -> Severity {
 }
 
 /// The condition's, but for a placement: what happened then is more than that.
-fn reason(said: &Condition) -> &str {
+fn reason_of(said: &Condition) -> &str {
     if is_placement(said) { "Dispatched" } else { &said.reason }
 }
 
 fn is_placement(said: &Condition) -> bool {
-    said.type_ == types::SCHEDULED && said.status == ConditionStatus::True
+    said.type_ == types::SCHEDULED && said.reason == reason::PLACED
 }
 
 fn action(type_: &str) -> &'static str {

@@ -11,7 +11,7 @@ use std::{
 use crate::fleet::Live;
 use jiff::Timestamp;
 use propeller_api::{Capacity, HostInfo, Labels};
-use propeller_protocol::{Alive, Boot, Held, Presence as Said, Sender};
+use propeller_protocol::{Alive, Boot, ControllerId, Held, Presence as Said, Sender};
 
 /// Assumed of a proplet that never said how often it sends heartbeats: the default of the proplet's own setting.
 const USUAL_INTERVAL: Duration = Duration::from_secs(10);
@@ -207,11 +207,12 @@ impl Presence {
         self.description.as_ref()
     }
 
-    /// What plans are made from, while it is [`Liveliness::Live`].
-    pub(super) fn live(&self) -> Option<Live> {
+    /// What plans are made from, while it is [`Liveliness::Live`]. What it holds for another control plane is none of that one's attempts.
+    pub(super) fn live(&self, controller: Option<&ControllerId>) -> Option<Live> {
         let (beat, description) = (self.beat.as_ref()?, self.description.as_ref()?);
         let inventory = beat.inventory.as_ref()?;
         let held = |held: &Held| ((held.attempt.task.uid.clone(), held.attempt.attempt), held.state);
+        let ours = inventory.iter().filter(|held| Some(&held.controller) == controller);
         Some(Live {
             journal: beat.sender.journal.clone(),
             boot: beat.sender.boot.clone(),
@@ -219,7 +220,7 @@ impl Presence {
             heard_at: beat.at,
             capacity: description.capacity,
             draining: description.draining,
-            inventory: inventory.iter().map(held).collect::<BTreeMap<_, _>>(),
+            inventory: ours.map(held).collect::<BTreeMap<_, _>>(),
             capabilities: description.capabilities.clone(),
             labels: description.host_labels(),
             max_packet_bytes: description.max_packet_bytes,

@@ -11,7 +11,7 @@ use std::{
 use crate::fleet::{Fleet, Live, Load, Member};
 use jiff::Timestamp;
 use propeller_api::{Proplet, PropletId};
-use propeller_protocol::Alive;
+use propeller_protocol::{Alive, ControllerId};
 
 use super::presence::{Liveliness, Now, Presence};
 
@@ -22,6 +22,8 @@ const MAX_STRANGERS: usize = 10_000;
 /// All proplets.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
+    /// Whose attempts count.
+    controller: Option<ControllerId>,
     resources: BTreeMap<String, Resource>,
     /// Resources by the identity that they claim, the rightful one first.
     claims: BTreeMap<PropletId, BTreeSet<(Option<Timestamp>, String)>>,
@@ -73,6 +75,13 @@ pub(super) struct Heard {
 }
 
 impl Roster {
+    pub(super) fn new(controller: ControllerId) -> Self {
+        Self {
+            controller: Some(controller),
+            ..Self::default()
+        }
+    }
+
     /// Takes in a resource. Returns whether it changed in anything but its status.
     pub(super) fn put(&mut self, proplet: Proplet) -> bool {
         let (uid, id) = (
@@ -158,7 +167,7 @@ impl Roster {
     fn refresh(&mut self, id: &PropletId) {
         let Some(known) = self.presences.get(id) else { return };
         if let Some(member) = self.places.get(id).and_then(|place| self.fleet.members.get_mut(*place)) {
-            member.live = known.live();
+            member.live = known.live(self.controller.as_ref());
             member.is_contested = known.is_contested();
             member.away_since = known.away_since;
             member.heard = known.presence.heard();
@@ -201,7 +210,7 @@ impl Roster {
             labels: metadata.labels.clone(),
             id: id.clone(),
             cordoned: spec.unschedulable,
-            live: known.and_then(Known::live),
+            live: known.and_then(|known| known.live(self.controller.as_ref())),
             is_contested: known.is_some_and(Known::is_contested),
             away_since: known.and_then(|known| known.away_since),
             heard: known.and_then(|known| known.presence.heard()),
@@ -291,9 +300,9 @@ impl Known {
         self.liveliness == Liveliness::Contested
     }
 
-    fn live(&self) -> Option<Live> {
+    fn live(&self, controller: Option<&ControllerId>) -> Option<Live> {
         (self.liveliness == Liveliness::Live)
-            .then(|| self.presence.live())
+            .then(|| self.presence.live(controller))
             .flatten()
     }
 }

@@ -1,7 +1,7 @@
 //! A task that was dispatched: publish until it is answered, follow what the proplet reports, notice when it's gone.
 
 use jiff::Timestamp;
-use propeller_api::{Dispatch, Phase, is_true, types};
+use propeller_api::{Dispatch, Phase, condition, is_true, types};
 use propeller_protocol::{HeldState, Refusal, Rejection, Stop};
 
 use super::{
@@ -119,6 +119,10 @@ fn note_accept(draft: &mut Draft<'_>, at: Timestamp) {
     status.refusals.clear();
     if let Some(dispatch) = &mut status.dispatch {
         dispatch.accepted.get_or_insert(at);
+    }
+    let scheduled = condition(&status.conditions, types::SCHEDULED);
+    if scheduled.is_some_and(|said| said.reason == reason::BROKER_REFUSES) {
+        pending::say_placed(draft);
     }
 }
 

@@ -11,9 +11,6 @@ use crate::{
     reason,
 };
 
-/// Attempts that a restored store may have forgotten of one task. At the fastest pace of retries that is a backup of a year ago.
-const MOST_FORGOTTEN: u32 = 1 << 20;
-
 /// Bytes that a start has beside the task's spec, with room to spare.
 const BESIDE_SPEC: usize = 4096;
 
@@ -101,7 +98,8 @@ fn dispatch(draft: &mut Draft<'_>, resolved: &Resolved, fit: &Fit<'_>) {
     status.image = Some(resolved.image.clone());
     status.component = Some(resolved.component.clone());
     status.proplet = Some(fit.member.name.clone());
-    status.attempt = next_attempt(status.attempt, draft.view.inbox.forgotten());
+    // After every attempt that is known of, also by proplets alone.
+    status.attempt = status.attempt.max(draft.view.inbox.forgotten()).saturating_add(1);
     status.dispatch = Some(Dispatch {
         proplet_id: fit.member.id.clone(),
         journal: fit.live.journal.clone(),
@@ -109,17 +107,14 @@ fn dispatch(draft: &mut Draft<'_>, resolved: &Resolved, fit: &Fit<'_>) {
         accepted: None,
     });
     status.retry_time = None;
-    let message = format!("attempt {} on {}", status.attempt, fit.member.name);
-    draft.say(types::SCHEDULED, true, reason::PLACED, &message);
+    say_placed(draft);
     super::dispatched::publish(draft);
 }
 
-/// After every attempt that is known of, also by proplets alone. Not after one so far ahead that a proplet must have made it up: there would be
-/// no numbers left.
-fn next_attempt(attempt: u32, forgotten: u32) -> u32 {
-    let is_likely = forgotten.saturating_sub(attempt) <= MOST_FORGOTTEN;
-    let newest = if is_likely { attempt.max(forgotten) } else { attempt };
-    newest.saturating_add(1)
+pub(super) fn say_placed(draft: &mut Draft<'_>) {
+    let name = draft.status.proplet.as_deref().unwrap_or_default();
+    let message = format!("attempt {} on {name}", draft.status.attempt);
+    draft.say(types::SCHEDULED, true, reason::PLACED, &message);
 }
 
 /// An attempt of the task that the status doesn't know of, because the store was restored from a backup, and that hasn't ended, as its proplet says.
@@ -129,11 +124,15 @@ fn forgotten<'a>(draft: &Draft<'a>) -> Option<(u32, &'a str)> {
         Bound::Excluded((uid.clone(), draft.status.attempt)),
         Bound::Included((uid, u32::MAX)),
     );
-    draft.view.fleet.members.iter().find_map(|member| {
-        let mut held = member.live.as_ref()?.inventory.range(beyond.clone());
-        let ((_, attempt), _) = held.find(|(_, state)| **state != HeldState::Finished)?;
-        Some((*attempt, member.name.as_str()))
-    })
+    let namespace = &draft.view.task.metadata.namespace;
+    let members = draft.view.fleet.members.iter();
+    members
+        .filter(|member| member.namespace == *namespace)
+        .find_map(|member| {
+            let mut held = member.live.as_ref()?.inventory.range(beyond.clone());
+            let ((_, attempt), _) = held.find(|(_, state)| **state != HeldState::Finished)?;
+            Some((*attempt, member.name.as_str()))
+        })
 }
 
 /// The start that the status stands for. It is made from the status alone, so that publishing it again, by whichever process, publishes

@@ -72,6 +72,21 @@ fn an_outcome_that_nobody_waits_for_is_acknowledged() {
     check(ended);
 }
 
+/// Whoever ran a task knows its uid, and can say any name and any number beside it.
+#[test]
+fn what_a_peer_makes_up_takes_no_task_away() {
+    let mut world = world();
+    let mut made_up = held("a", 400);
+    made_up.attempt.task.name = "nope".into();
+    world.beat("edge-2", vec![made_up.clone()]);
+    world.beat("edge-2", vec![made_up, held("a", u32::MAX)]);
+    let (proplet, stop) = world.stop();
+    assert_eq!((proplet.as_str(), stop.attempt.attempt), ("edge-2", 400));
+    world.report("edge-1", report(attempt("a", 1), finished()));
+    world.ack();
+    world.phase("a", Phase::Completed);
+}
+
 /// A cache may be behind the store: another replica dispatched it.
 #[test]
 fn what_only_the_cache_does_not_know_is_not_forgotten() {

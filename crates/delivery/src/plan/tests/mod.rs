@@ -531,6 +531,19 @@ fn a_start_that_the_broker_does_not_take_is_told_and_published_again() {
 }
 
 #[test]
+fn a_start_that_the_broker_took_after_all_is_placed() {
+    let mut world = World::new().with_proplet("edge");
+    world.step();
+    world.refused = Some((1, "QuotaExceeded".into()));
+    world.step();
+    world.expect(Phase::Dispatched, types::SCHEDULED, "BrokerRefuses");
+    world.report("edge", 1, completed(json!(42)));
+    world.step();
+    world.expect(Phase::Completed, types::SCHEDULED, "Placed");
+    assert_eq!(world.message(types::SCHEDULED), "attempt 1 on edge");
+}
+
+#[test]
 fn a_rejection_after_the_accept_changes_nothing() {
     let mut world = World::new().with_proplet("edge");
     world.step();
