@@ -27,6 +27,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::ListenerExt,
 };
 use propeller_api::{API_VERSION, GROUP, VERSION};
 use secrecy::{ExposeSecret, SecretString};
@@ -80,6 +81,12 @@ pub struct Api {
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, api: Api) -> io::Result<()> {
     let stop = api.stop.clone();
+    // Events of a watch are small, and the next mustn't wait for the last to be acknowledged, which clients take 40 ms for.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection can't be told not to wait");
+        }
+    });
     axum::serve(listener, router(api))
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
