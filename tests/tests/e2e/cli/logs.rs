@@ -34,15 +34,20 @@ on_both_shells!(
 /// What the guest `print-lines` writes to its standard output.
 const LINES: &str = "out 1\nout 2\n\u{fffd} is no character\nno end";
 
-async fn lines_of_a_task_are_there_after_its_end(world: World) -> Result<()> {
-    let clerk = Clerk::new(&world).await?;
-    let mut control = world.start_control().await?;
-    let _proplet = world.start_proplet("edge-1", json!({})).await?;
+/// Runs the task `print`, which writes them.
+async fn print(world: &World) -> Result<()> {
     let image = world.push("print-lines").await?;
     world
         .create_task("print", json!({"image": image, "command": {}}))
         .await?;
-    world.finished("print").await?;
+    world.finished("print").await.map(drop)
+}
+
+async fn lines_of_a_task_are_there_after_its_end(world: World) -> Result<()> {
+    let clerk = Clerk::new(&world).await?;
+    let mut control = world.start_control().await?;
+    let _proplet = world.start_proplet("edge-1", json!({})).await?;
+    print(&world).await?;
 
     let route = world.pass_logs_to(&mut control).await?;
     // Results don't wait for lines.
@@ -160,11 +165,7 @@ async fn who_may_view_may_read_lines() -> Result<()> {
     let clerk = Clerk::new(&world).await?;
     let mut control = world.start_control().await?;
     let _proplet = world.start_proplet("edge-1", json!({})).await?;
-    let image = world.push("print-lines").await?;
-    world
-        .create_task("print", json!({"image": image, "command": {}}))
-        .await?;
-    world.finished("print").await?;
+    print(&world).await?;
     // Before the manifest is applied the command says so.
     let unknown = clerk.types(&["logs", "print"]).await?;
     let _route = world.pass_logs_to(&mut control).await?;

@@ -295,7 +295,12 @@ fn with_stop_nothing_follows_before_the_attempt_must_have_ended() {
 
     // An inventory without it doesn't say enough while a start of it may still be accepted.
     let mut world = dispatched(spec());
-    world.pass(91);
+    is_followed_shortly_after(&mut world, 91);
+}
+
+/// Inventories lack the attempt all the time.
+fn is_followed_shortly_after(world: &mut World, seconds: i64) {
+    world.pass(seconds);
     world.heartbeat("edge", &[]);
     world.step();
     assert_eq!(world.status().attempt, 1);
@@ -314,14 +319,7 @@ fn with_stop_a_clock_that_is_set_ends_no_window() {
     });
     world.now = after(world.now, SignedDuration::from_secs(200));
     world.clock_set = Some(world.now);
-    world.pass(31);
-    world.heartbeat("edge", &[]);
-    world.step();
-    assert_eq!(world.status().attempt, 1);
-    world.pass(2);
-    world.heartbeat("edge", &[]);
-    world.step();
-    assert_eq!(world.status().attempt, 2);
+    is_followed_shortly_after(&mut world, 31);
 }
 
 /// The store was restored from a backup, and a proplet runs an attempt that it has forgotten.

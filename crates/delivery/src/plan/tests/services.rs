@@ -4,8 +4,8 @@ use propeller_api::Service;
 
 use super::*;
 
-/// A service that listens on `edge` as attempt 1.
-fn listening() -> World {
+/// A service that `edge` has accepted as attempt 1.
+fn accepted() -> World {
     let spec = TaskSpec {
         service: Some(Service::default()),
         ..TaskSpec::default()
@@ -14,6 +14,12 @@ fn listening() -> World {
     world.step();
     world.report("edge", 1, Stage::Accepted);
     world.heartbeat("edge", &[1]);
+    world
+}
+
+/// The same when it listens.
+fn listening() -> World {
+    let mut world = accepted();
     world.report("edge", 1, started(Some("http://edge:8080")));
     world.step();
     world
@@ -38,14 +44,7 @@ fn a_service_that_cannot_begin_says_why() {
         world.message(types::READY),
         "it ended, and edge starts it again: it trapped"
     );
-    let spec = TaskSpec {
-        service: Some(Service::default()),
-        ..TaskSpec::default()
-    };
-    let mut world = World::of(spec).with_proplet("edge");
-    world.step();
-    world.report("edge", 1, Stage::Accepted);
-    world.heartbeat("edge", &[1]);
+    let mut world = accepted();
     world.report("edge", 1, failed("no memory"));
     world.pass(5);
     world.step();
