@@ -109,7 +109,7 @@ pub enum Failure {
     #[error(transparent)]
     Task(#[from] TaskFailure),
     /// It was to be run, and it can only serve.
-    #[error("the component serves HTTP: use `propeller serve`")]
+    #[error("the component serves HTTP: `propeller serve` does it here, and a Task with `service` on a proplet")]
     OnlyServes,
     /// A Task asks for something else than the command line.
     #[error("the Task {task}, and the command line asks for {asked}")]

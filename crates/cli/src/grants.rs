@@ -1,6 +1,6 @@
 //! What a component is granted, as flags: the fields of a Task's `grants`.
 
-use std::{env, path::PathBuf, str::FromStr};
+use std::{collections::HashSet, env, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueHint};
 use propeller_api::{Bucket, BucketScope, Directory, EnvVar, Grants, HttpTarget, NetTarget};
@@ -14,8 +14,8 @@ pub struct GrantArgs {
     /// Environment variable; without a value, the one that propeller itself has
     #[arg(long = "env", short = 'e', value_name = "NAME[=VALUE]")]
     env: Vec<Variable>,
-    /// Directory, and where the component sees it if that's elsewhere; `:ro` behind it lets nothing be changed
-    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]", value_hint = ValueHint::DirPath)]
+    /// Directory, and where the component sees it if that's elsewhere; `:ro` behind it lets nothing be changed, `:rw` is what it is without
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro|:rw]", value_hint = ValueHint::DirPath)]
     directories: Vec<Mount>,
     /// Host to ask over HTTP: api.example.com, *.example.com, 10.0.0.7:8080; ports 80 and 443 if none is said
     #[arg(long = "allow-http", value_name = "HOST[:PORT]")]
@@ -38,7 +38,7 @@ enum Variable {
     Inherited(String),
 }
 
-/// `HOST`, `HOST::GUEST`, either with `:ro`. The host's path may be relative.
+/// `HOST`, `HOST::GUEST`, either with `:ro` or `:rw`. The host's path may be relative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mount {
     host: PathBuf,
@@ -51,7 +51,8 @@ struct Mount {
 struct BucketArg(Bucket);
 
 impl GrantArgs {
-    /// What the flags grant, on top of what a Task does. A variable and a value that both name is the flag's.
+    /// What the flags grant, on top of what a Task does. What both name, a variable, a value, a guest's path or a bucket, is the
+    /// flag's.
     pub fn on_top_of(&self, task: Option<&Grants>) -> Result<Grants, Failure> {
         self.granted(task, Mount::directory)
     }
@@ -72,18 +73,36 @@ impl GrantArgs {
             grants.env.retain(|known| known.name != variable.name);
             grants.env.push(variable);
         }
+        once("--dir", self.directories.iter().map(|mount| mount.guest.as_str()))?;
         for mount in &self.directories {
+            grants.directories.retain(|known| known.guest_path != mount.guest);
             grants.directories.push(directory(mount)?);
         }
         grants.http.extend(self.http.iter().cloned());
         grants.net.extend(self.net.iter().cloned());
         let config = self.config_vars.iter().cloned();
         grants.config.extend(config.map(|KeyValue { key, value }| (key, value)));
-        grants
-            .keyvalue
-            .extend(self.keyvalue.iter().map(|bucket| bucket.0.clone()));
+        once(
+            "--keyvalue",
+            self.keyvalue.iter().map(|bucket| bucket.0.bucket.as_str()),
+        )?;
+        for BucketArg(bucket) in &self.keyvalue {
+            grants.keyvalue.retain(|known| known.bucket != bucket.bucket);
+            grants.keyvalue.push(bucket.clone());
+        }
         Ok(grants)
     }
+}
+
+/// Two flags for one thing: one of them would be ignored.
+fn once<'a>(flag: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(Failure::CommandLine(format!("there are two `{flag}` for `{name}`")));
+        }
+    }
+    Ok(())
 }
 
 impl Variable {
@@ -148,7 +167,7 @@ impl FromStr for Mount {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (paths, read_only) = match text.strip_suffix(":ro") {
             Some(paths) => (paths, true),
-            None => (text, false),
+            None => (text.strip_suffix(":rw").unwrap_or(text), false),
         };
         let (host, guest) = paths.split_once("::").unwrap_or((paths, paths));
         if host.is_empty() || guest.is_empty() {
@@ -218,10 +237,11 @@ mod tests {
             json!({"directories": [{"hostPath": here, "guestPath": "."}]}),
         );
         check(
-            "--dir .::/data:ro --dir src:ro",
+            "--dir .::/data:ro --dir src:ro --dir .::/out:rw",
             json!({"directories": [
                 {"hostPath": here, "guestPath": "/data", "readOnly": true},
                 {"hostPath": here.join("src"), "guestPath": "src", "readOnly": true},
+                {"hostPath": here, "guestPath": "/out"},
             ]}),
         );
         check("--allow-http *.example.com", json!({"http": ["*.example.com"]}));
@@ -235,13 +255,25 @@ mod tests {
 
     #[test]
     fn flags_add_to_a_task() {
-        let task = json!({"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}], "http": ["a.example"]});
+        let task = json!({
+            "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+            "http": ["a.example"],
+            "directories": [{"hostPath": "/srv", "guestPath": "/data"}, {"hostPath": "/srv", "guestPath": "/in"}],
+            "keyvalue": [{"bucket": "ours", "scope": "Namespace"}],
+        });
+        let here = env::current_dir().unwrap();
         let task = serde_json::from_value(task).unwrap();
         let expected = json!({
             "env": [{"name": "B", "value": "2"}, {"name": "A", "value": "3"}],
             "http": ["a.example", "b.example"],
+            "directories": [
+                {"hostPath": "/srv", "guestPath": "/in"},
+                {"hostPath": here, "guestPath": "/data", "readOnly": true},
+            ],
+            "keyvalue": [{"bucket": "ours", "scope": "Task"}],
         });
-        assert_eq!(grants("--env A=3 --allow-http b.example", Some(&task)), Ok(expected));
+        let line = "--env A=3 --allow-http b.example --dir .::/data:ro --keyvalue ours";
+        assert_eq!(grants(line, Some(&task)), Ok(expected));
     }
 
     #[test]
@@ -254,6 +286,8 @@ mod tests {
         check("--env NOBODY_HAS_SET_THIS", "Usage");
         check("--dir ::/data", "HOST::GUEST");
         check("--dir /no/such/directory", "ReadFailed");
+        check("--dir .::/data --dir src::/data:ro", "Usage");
+        check("--keyvalue a --keyvalue a:namespace", "Usage");
         check("--allow-http http://a", "HTTP host");
         check("--allow-net db", "network target");
         check("--config-var a", "KEY=VALUE");

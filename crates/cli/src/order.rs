@@ -8,7 +8,8 @@ use propeller_host::engine::{Granted, KeyValue, Limits, Means, Policy, Sandbox, 
 use crate::{
     args::{Run, Timeout},
     component::Origin,
-    failure::Failure,
+    exit::Ran,
+    failure::{Failure, Known},
     grants::GrantArgs,
     settings::Environment,
     source::Source,
@@ -29,10 +30,13 @@ pub struct Order {
 
 impl Order {
     /// Reads the Task if it's one. `image` is named in its place.
-    pub fn new(source: &str, image: Option<&str>) -> Result<Self, Failure> {
+    pub fn new(source: &str, image: Option<&str>, known: &mut Known) -> Result<Self, Failure> {
         match Source::find(source)? {
             Source::File(path) if task::is_task(&path) => {
                 let task = task::read(&path)?;
+                if matches!(task.spec.work(), Some(Work::Call(_) | Work::Service(_))) {
+                    known.ran = Ran::NoProgram;
+                }
                 let source = match image {
                     Some(image) => Source::find(image)?,
                     None => Source::Reference(task.spec.image.parse().map_err(propeller_artifact::Error::from)?),
@@ -146,7 +150,7 @@ mod tests {
         std::fs::write(&path, TASK).unwrap();
         let check =
             |image: Option<&str>, flags: (Option<&str>, Option<&str>), source: &str, memory: u64, seconds: u64| {
-                let order = Order::new(path.to_str().unwrap(), image).unwrap();
+                let order = Order::new(path.to_str().unwrap(), image, &mut Known::default()).unwrap();
                 assert_eq!(order.source, Source::find(source).unwrap());
                 let (bytes, timeout) = (
                     flags.0.map(|text| text.parse().unwrap()),
@@ -167,7 +171,7 @@ mod tests {
 
     #[test]
     fn without_a_task_there_are_defaults() {
-        let order = Order::new("a.wasm", None).unwrap();
+        let order = Order::new("a.wasm", None, &mut Known::default()).unwrap();
         let limits = order.limits(None, None);
         assert_eq!((limits.memory, limits.deadline), (256 << 20, NO_DEADLINE));
         let task = order.context(&Origin::File {
@@ -179,11 +183,26 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let check = |source: &str, image: Option<&str>, reason: &str| {
-            let failure = Order::new(source, image).err();
+            let failure = Order::new(source, image, &mut Known::default()).err();
             assert_eq!(failure.as_ref().map(Failure::reason), Some(reason));
         };
         check("nothing", None, "UnknownSource");
         check("a.wasm", Some("b.wasm"), "Usage");
         check("no-such-task.yaml", None, "ReadFailed");
+    }
+
+    #[test]
+    fn a_failure_of_a_task_that_calls_is_no_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("task.yaml");
+        for (work, ran) in [("call: {function: f}", Ran::NoProgram), ("command: {}", Ran::Program)] {
+            let task = TASK.replace("call: {function: f}", work);
+            std::fs::write(&path, task).unwrap();
+            let mut known = Known::default();
+            known.ran = Ran::Program;
+            let order = Order::new(path.to_str().unwrap(), Some("nothing"), &mut known);
+            assert!(matches!(order.err(), Some(Failure::UnknownSource { .. })));
+            assert_eq!(known.ran, ran);
+        }
     }
 }

@@ -57,7 +57,7 @@ pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut K
             "`{flag}` is for a run on a proplet: say which one, with `--on` or `--selector`"
         )));
     }
-    let order = Order::new(&args.source, args.image.as_deref())?;
+    let order = Order::new(&args.source, args.image.as_deref(), known)?;
     let asked = Asked::new(args, order.work())?;
     let grants = order.grants(&args.grants)?;
     let component = Runnable::load(&order.source, access, NonZeroU32::MIN).await?;
@@ -143,7 +143,10 @@ impl Asked {
             asked,
         };
         match task {
-            Some(task @ TaskWork::Service(_)) => Err(other_work(&task, "a run: use `propeller serve`")),
+            Some(task @ TaskWork::Service(_)) => Err(other_work(
+                &task,
+                "a run: `propeller serve` does it here, `propeller apply` on a proplet",
+            )),
             Some(task @ TaskWork::Call(_)) if !program_args.is_empty() => {
                 Err(other_work(&task, "a program's arguments"))
             }

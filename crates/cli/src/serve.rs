@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     args::Serve,
     component::Access,
-    failure::Failure,
+    failure::{Failure, Known},
     order::{self, Order},
     runnable::Runnable,
 };
@@ -31,7 +31,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Serves it. Two signals, of which the second one doesn't wait for requests that are under way.
 pub async fn serve(args: &Serve, access: &Access<'_>) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    let order = Order::new(&args.source, args.image.as_deref())?;
+    let order = Order::new(&args.source, args.image.as_deref(), &mut Known::default())?;
     let address = address(args, order.work())?;
     let grants = order.grants(&args.grants)?;
     let limits = Limits {

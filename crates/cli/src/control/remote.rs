@@ -79,7 +79,7 @@ impl TaskFailure {
 
 /// Runs it there. The Task is gone afterwards, unless it is to be kept.
 pub async fn run(args: &Run, access: &Access<'_>, output: &Output, known: &mut Known) -> Result<Exit, Failure> {
-    let order = Order::new(&args.source, args.image.as_deref())?;
+    let order = Order::new(&args.source, args.image.as_deref(), known)?;
     let asked = Asked::new(args, order.work())?;
     let reference = match &order.source {
         Source::File(path) => return Err(Failure::NotInARegistry(path.clone())),

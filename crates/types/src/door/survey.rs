@@ -85,6 +85,10 @@ impl<'a> Survey<'a> {
         self.imports.iter().any(|(module, _)| *module == WASI)
     }
 
+    pub(super) fn imports_exit(&self) -> bool {
+        self.imports.contains(&(WASI, "proc_exit"))
+    }
+
     /// Whether it's a program: one that exports `_start`.
     pub(super) fn is_command(&self) -> bool {
         self.functions()

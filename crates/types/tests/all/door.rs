@@ -134,6 +134,20 @@ fn programs_become_commands() {
         &["add: func(p0: s32)"],
     );
     check(&format!("{WASI} {add}"), None, &["add: func(p0: s32)"]);
+    // The code of `proc_exit` is passed on. The adapter's own `exit` may be there too.
+    let exit = r#"(import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))"#;
+    for other in ["", WASI] {
+        let quits = format!(r#"{other} {exit} (func (export "_start") (call $exit (i32.const 7)))"#);
+        check(&quits, Some(Wasi::V02), &[]);
+        let quits = contract(&format!(r#"(module {quits} (memory (export "memory") 1))"#));
+        assert_eq!(
+            quits
+                .import_names()
+                .filter(|name| name.contains("exit"))
+                .collect::<Vec<_>>(),
+            ["wasi:cli/exit@0.2.12"]
+        );
+    }
     // What can't be lifted is left out, since there is something to run.
     check(
         &format!("{start} {}", function("wide", "(result i32 i32)")),

@@ -63,7 +63,8 @@ async fn a_task_may_be_a_program() -> Result<()> {
     Ok(())
 }
 
-/// Rust's standard library tells WASI 0.2 success or failure only: any other code than 0 is 1. What says its code is heard.
+/// Rust's standard library tells WASI 0.2 success or failure only: any other code than 0 is 1. What says its code is heard,
+/// as core modules do, of whose codes the last byte counts, as on Unix.
 #[tokio::test]
 pub(crate) async fn exit_code_is_the_programs() -> Result<()> {
     let person = Person::new().await?;
@@ -80,6 +81,10 @@ pub(crate) async fn exit_code_is_the_programs() -> Result<()> {
 
     person.file("says.wasm", wat::parse_str(SAYS_42)?)?;
     assert_eq!(person.types(&["run", "says.wasm"]).await?.code, Some(42));
+    for (code, seen) in [(7, 7), (0, 0), (255, 255), (258, 2)] {
+        person.file("core.wasm", wat::parse_str(exits_with(code))?)?;
+        assert_eq!(person.types(&["run", "core.wasm"]).await?.code, Some(seen), "{code}");
+    }
     Ok(())
 }
 
@@ -296,7 +301,17 @@ async fn ctrl_c_ends_a_program() -> Result<()> {
     Ok(())
 }
 
-/// A program that exits with `exit-with-code`, which is unstable in WASI 0.2.
+/// A program for preview 1.
+fn exits_with(code: u32) -> String {
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (func (export "_start") (call $exit (i32.const {code}))))"#
+    )
+}
+
+/// A program that exits with `exit-with-code`, which WASI 0.2 has since 0.2.12.
 const SAYS_42: &str = r#"(component
     (import "wasi:cli/exit@0.2.12" (instance $exit
         (export "exit-with-code" (func (param "status-code" u8)))))
