@@ -7,7 +7,7 @@ use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 
-use crate::{PATIENCE, Process, launch::Launch, port, scratch};
+use crate::{PATIENCE, Process, cargo, launch::Launch, port, scratch};
 
 /// A browser with one page. It ends with this.
 #[derive(Debug)]
@@ -24,6 +24,14 @@ impl Browser {
     /// # Errors
     /// When Chromium isn't installed or doesn't start.
     pub async fn start(width: u32) -> Result<Self> {
+        Self::with(width, Colors::Light).await
+    }
+
+    /// The same for somebody who prefers these colours.
+    ///
+    /// # Errors
+    /// When Chromium isn't installed or doesn't start.
+    pub async fn with(width: u32, colors: Colors) -> Result<Self> {
         let folder = scratch::folder("browser")?;
         let profile = folder.path().join("profile");
         let (port, driver) = port::with_free(async |port| {
@@ -42,6 +50,7 @@ impl Browser {
                 "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-quic",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
                 format!("--user-data-dir={}", profile.display()),
+                format!("--blink-settings=preferredColorScheme={}", colors as u8),
             ],
             "mobileEmulation": {"deviceMetrics": {"width": width, "height": 800, "pixelRatio": 1.0, "mobile": width < 600}},
         });
@@ -57,6 +66,21 @@ impl Browser {
             _driver: driver,
             _folder: folder,
         })
+    }
+
+    /// What [axe](https://github.com/dequelabs/axe-core) finds wrong with the page as it is, for people who don't see it, or not well: a line for each
+    /// rule of WCAG 2.2 (A and AA) or of good practice, with the elements that break it.
+    ///
+    /// # Errors
+    /// When axe isn't installed, or can't run.
+    pub async fn barriers(&self) -> Result<Vec<String>> {
+        let axe = cargo::root().join("target/axe/node_modules/axe-core/axe.min.js");
+        let axe = std::fs::read_to_string(axe).context("no axe-core; `make setup` installs it")?;
+        self.execute(&axe, vec![]).await?;
+        let run = "const done = arguments[0];
+            axe.run().then(({violations}) => done(violations.map(({id, help, nodes}) =>
+                `${id}: ${help}: ${nodes.map(({html}) => html).join(' ')}`)), (error) => done([String(error)]));";
+        Ok(serde_json::from_value(self.execute_async(run, vec![]).await?)?)
     }
 
     /// Ends the browser in order.
@@ -95,6 +119,15 @@ impl Browser {
         })
         .await
     }
+}
+
+/// What a person prefers, as Chromium numbers it.
+#[derive(Debug, Clone, Copy)]
+pub enum Colors {
+    /// Light text.
+    Dark = 0,
+    /// Dark text.
+    Light = 1,
 }
 
 /// What else a page can be asked.

@@ -39,7 +39,7 @@ mod wait;
 pub mod walk;
 pub mod world;
 
-pub use browser::Browser;
+pub use browser::{Browser, Colors};
 pub use control_plane::{ControlPlane, Identity, LogsRoute};
 pub use launch::Launch;
 pub use mosquitto::Mosquitto;

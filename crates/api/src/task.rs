@@ -271,6 +271,16 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase, in the order in which a task may come to it.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Dispatched,
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
     /// Whether the task has ended. What has ended stays ended.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)

@@ -22,7 +22,13 @@ pub fn start(global: &Global) {
     } else {
         LevelFilter::ERROR
     };
-    let filter = Targets::new().with_default(others).with_target("propeller", ours);
+    // These say as errors what our own errors say better, and what is tried again.
+    let repeats = if global.verbose > 2 { others } else { LevelFilter::OFF };
+    let filter = Targets::new()
+        .with_default(others)
+        .with_target("kube_client", repeats)
+        .with_target("rustls_platform_verifier", repeats)
+        .with_target("propeller", ours);
     // Where even standard error is gone, there is nobody to tell.
     let logs = fmt::layer().with_writer(io::stderr).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);

@@ -235,8 +235,26 @@ async fn a_state_that_is_not_right_says_so() -> Result<()> {
             .is_some_and(|words| words.contains("--repair")),
         "{error}"
     );
+    // One that isn't there any more is no reason to begin with nothing as if it never had been.
+    fs::write(&path, "")?;
+    assert_eq!(fails(&home.up, "", "").await?["reason"], "StateDamaged");
+    fs::remove_file(&path)?;
+    assert_eq!(fails(&home.up, "", "").await?["reason"], "StateDamaged");
     // A state that is whole is left as it is.
     fs::write(&path, whole)?;
+    let devices = home.up.state().join("devices.json");
+    for damaged in ["{\"a\"", "{\"a\": \"no hash\"}"] {
+        fs::write(&devices, damaged)?;
+        let error = fails(&home.up, "", "").await?;
+        assert_eq!(error["reason"], "StateDamaged");
+        ensure!(
+            error["message"]
+                .as_str()
+                .is_some_and(|words| words.contains("devices.json") && words.contains("--replace")),
+            "{error}"
+        );
+    }
+    fs::remove_file(&devices)?;
     let _repaired = home.up.whole().await?.arg("--repair").start(READY_AGAIN).await?;
     home.types(&["get", "task", "a"]).await?;
     Ok(())
@@ -316,7 +334,25 @@ async fn mosquitto_takes_the_files_that_were_written() -> Result<()> {
         home.types(&line).await?;
         passwords.push(joined(&home, &file)?.1);
     }
+    // Some at once: nobody is lost.
+    let add = async |name: &str| {
+        let line = [
+            "proplet",
+            "add",
+            name,
+            "--broker",
+            "mqtt://mqtt.lab",
+            "--mosquitto",
+            "rules",
+        ];
+        home.types(&line).await
+    };
+    tokio::try_join!(add("edge-3"), add("edge-4"), add("edge-5"), add("edge-6"))?;
     let directory = home.person.home().join("rules");
+    let known = fs::read_to_string(directory.join("passwords"))?;
+    assert_eq!(known.lines().count(), 6, "{known}");
+    // That name may do everything.
+    add("control").await.expect_err("it's the control plane's");
     let broker = Mosquitto::start(Access::Files {
         directory: &directory,
         control: "secret",

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use fantoccini::key::Key;
-use propeller_tests::Browser;
+use propeller_tests::{Browser, Colors};
 use serde_json::json;
 
 use crate::up::Home;
@@ -123,6 +123,49 @@ async fn a_phone_shows_all_of_it_and_keys_reach_it() -> Result<()> {
         Some("main")
     );
     browser.close_page().await
+}
+
+/// By the rules that programs can check, on a phone and at a desk, in either colours.
+#[tokio::test]
+async fn nothing_keeps_people_from_using_it() -> Result<()> {
+    let home = Home::new().await?;
+    let (addition, lines) = (home.push("addition").await?, home.push("print-lines").await?);
+    home.create("print", json!({"image": lines, "command": {}})).await?;
+    home.finished("print").await?;
+    home.create(
+        "fails",
+        json!({"image": addition, "call": {"function": "add", "args": ["a"]}}),
+    )
+    .await?;
+    home.finished("fails").await?;
+    for (width, colors) in [(WIDE, Colors::Light), (NARROW, Colors::Dark)] {
+        let browser = Browser::with(width, colors).await?;
+        let check = async |what: &str| {
+            let barriers = browser.barriers().await?;
+            ensure!(barriers.is_empty(), "{what}, {colors:?}: {barriers:#?}");
+            Ok(())
+        };
+        browser.goto(&home.up.url()).await?;
+        browser.see("#token").await?;
+        check("the question for the token").await?;
+        for (route, landmark) in [
+            ("#/tasks", "[data-test=tasks]"),
+            ("#/tasks/default/print", "[data-test=log]"),
+            ("#/tasks/default/fails", "[data-test=lead]"),
+            ("#/proplets", "[data-test=proplets]"),
+            (&format!("#/components?image={addition}"), "[data-test=component]"),
+        ] {
+            open(&home, &browser, route).await?;
+            browser.see(landmark).await?;
+            check(route).await?;
+        }
+        let dark = browser
+            .execute("return matchMedia('(prefers-color-scheme: dark)').matches", vec![])
+            .await?;
+        assert_eq!(dark, matches!(colors, Colors::Dark));
+        browser.close_page().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

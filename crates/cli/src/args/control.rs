@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueHint};
 use clap_complete::ArgValueCompleter;
-use propeller_api::LabelSelector;
+use propeller_api::{LabelSelector, Phase, is_dns_label};
 
 use crate::{args::Timeout, control::names};
 
@@ -13,7 +13,7 @@ use crate::{args::Timeout, control::names};
 #[command(next_help_heading = "Control plane options")]
 pub struct ServerArgs {
     /// Namespace [default: `default`, or that of the kubeconfig's context]
-    #[arg(long, short, value_name = "NAMESPACE")]
+    #[arg(long, short, value_name = "NAMESPACE", value_parser = namespace)]
     pub namespace: Option<String>,
     /// URL of a control plane [default: PROPELLER_SERVER, else what `propeller up` started here]
     #[arg(long, value_name = "URL")]
@@ -27,6 +27,13 @@ pub struct ServerArgs {
     /// Context of the kubeconfig [default: its current one]
     #[arg(long, value_name = "NAME", requires = "kube")]
     pub context: Option<String>,
+}
+
+fn namespace(text: &str) -> Result<String, &'static str> {
+    match is_dns_label(text) {
+        true => Ok(text.to_owned()),
+        false => Err("a namespace has 1 to 63 of a-z, 0-9 and -"),
+    }
 }
 
 /// `propeller apply`.
@@ -300,7 +307,13 @@ impl FromStr for Wanted {
         let parts: Vec<_> = text.split('=').collect();
         match parts.as_slice() {
             ["delete"] => Ok(Self::Delete),
-            ["phase", phase] if !phase.is_empty() => Ok(Self::Phase((*phase).to_owned())),
+            ["phase", phase] => {
+                let mut phases = Phase::ALL.into_iter().map(|phase| format!("{phase:?}"));
+                let phase = phases.find(|known| known.eq_ignore_ascii_case(phase));
+                phase
+                    .map(Self::Phase)
+                    .ok_or("a task is Pending, Dispatched, Running, Completed, Failed or Cancelled")
+            }
             ["condition", type_] if !type_.is_empty() => Ok(Self::Condition {
                 type_: (*type_).to_owned(),
                 status: "True".to_owned(),

@@ -135,7 +135,7 @@ Examples:
   propeller run localhost:5000/examples/addition:1.0.0 --function add --args '[20, 22]'
   propeller run task.yaml --image addition.wasm
 
-With `--on` or `--selector` it runs on a proplet: a Task is made, waited for, shown as a run here would be, and deleted. Ctrl-C cancels it. Then the component is a reference, which is read here too, for its types; `--dir` names directories of the proplet; and what it prints isn't shown.
+With `--on` or `--selector` it runs on a proplet: a Task is made, waited for, shown as a run here would be, and deleted. Ctrl-C cancels it. Then the component is a reference, which is read here too, for its types; and `--dir` names directories of the proplet.
 
   propeller run --on edge-1 registry.example/addition:1.0.0 'add(20, 22)'
   propeller run --selector site=lab,gpu task.yaml --timeout 5m")]

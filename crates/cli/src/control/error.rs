@@ -115,6 +115,12 @@ pub enum ControlError {
     /// What a device needs would be lost.
     #[error("{} exists: name another file with `--to`, or make other credentials and replace it with `--replace`", .0.display())]
     JoinFileExists(PathBuf),
+    /// It would be the control plane.
+    #[error(
+        "`{}` is the control plane's own name at the broker, which may do everything there: choose another for the device",
+        super::mosquitto::CONTROL
+    )]
+    ControlsName,
     /// They would be worth nothing.
     #[error("`{0}` has credentials already: replace them with `--replace`, and its device needs the new file")]
     HasCredentials(String),
@@ -221,6 +227,7 @@ impl ControlError {
             Self::NotFound { .. } => "NotFound",
             Self::Target(_) => "Usage",
             Self::JoinFileExists(_) => "FileExists",
+            Self::ControlsName => "Usage",
             Self::HasCredentials(_) => "AlreadyExists",
             Self::NoJoin(_) => "InvalidAnswer",
             Self::Contended { .. } => "Conflict",
@@ -237,6 +244,7 @@ impl ControlError {
             | Self::InvalidToken(_)
             | Self::Kubeconfig(_)
             | Self::JoinFileExists(_)
+            | Self::ControlsName
             | Self::Target(_) => Exit::Usage,
             Self::TimedOut { .. } | Self::Services { .. } => Exit::TimedOut,
             Self::Hopeless { .. } => Exit::Hopeless,

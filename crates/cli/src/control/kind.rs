@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use propeller_api::is_dns_subdomain;
 use serde_json::Value;
 
 use super::ControlError;
@@ -72,28 +73,26 @@ impl Target {
         let (first, rest) = words.split_first().ok_or_else(|| unknown(""))?;
         if !first.contains('/') {
             let kind = Kind::named(first).ok_or_else(|| unknown(first))?;
-            return match rest.iter().find(|name| name.contains('/')) {
-                Some(name) => Err(ControlError::Target(format!(
+            if let Some(name) = rest.iter().find(|name| name.contains('/')) {
+                return Err(ControlError::Target(format!(
                     "`{name}` names a kind, and so does `{first}` before it: write {kind} NAME…, or KIND/NAME…"
-                ))),
-                None => Ok(Self {
-                    kind,
-                    names: rest.to_vec(),
-                }),
-            };
+                )));
+            }
+            let names = rest.iter().map(|name| checked(name)).collect::<Result<_, _>>()?;
+            return Ok(Self { kind, names });
         }
         let mut target: Option<Self> = None;
         for word in words {
             let (kind, name) = word.split_once('/').unwrap_or((word, ""));
             let kind = Kind::named(kind).ok_or_else(|| unknown(word))?;
             let target = target.get_or_insert(Self { kind, names: vec![] });
-            if name.is_empty() || name.contains('/') || target.kind != kind {
+            if name.is_empty() || target.kind != kind {
                 return Err(ControlError::Target(format!(
                     "can't read `{word}`: write KIND/NAME, of one kind at a time, such as {}/NAME",
                     target.kind
                 )));
             }
-            target.names.push(name.to_owned());
+            target.names.push(checked(name)?);
         }
         target.ok_or_else(|| unknown(first))
     }
@@ -106,6 +105,16 @@ impl Target {
             return Err(ControlError::Target(format!("say which {kind}: {kind} NAME")));
         }
         Ok(target)
+    }
+}
+
+/// A name that resources can have, and that means nothing else in a URL.
+fn checked(name: &str) -> Result<String, ControlError> {
+    match is_dns_subdomain(name) {
+        true => Ok(name.to_owned()),
+        false => Err(ControlError::Target(format!(
+            "nothing can have the name `{name}`: names are made of a-z, 0-9, - and ."
+        ))),
     }
 }
 

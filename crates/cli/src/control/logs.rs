@@ -5,7 +5,12 @@ use std::io::{self, Write};
 use futures::{AsyncBufReadExt, TryStreamExt};
 use serde_json::Value;
 
-use super::{ControlError, kind::text, server::Server, table::clean};
+use super::{
+    ControlError,
+    kind::{Kind, Target, text},
+    server::Server,
+    table::clean,
+};
 use crate::{
     args::{Format, Logs},
     failure::Failure,
@@ -14,7 +19,17 @@ use crate::{
 
 /// Shows the lines as they come: those of standard output there, and those of standard error here, too.
 pub async fn logs(args: &Logs, server: &Server, output: &Output) -> Result<(), Failure> {
-    let name = args.task.strip_prefix("task/").unwrap_or(&args.task);
+    let name = match args.task.split_once('/') {
+        None => Target::named(&["task".to_owned(), args.task.clone()])?.names.remove(0),
+        Some(_) => match Target::named(std::slice::from_ref(&args.task))? {
+            Target {
+                kind: Kind::Task,
+                mut names,
+            } => names.remove(0),
+            _ => return Err(ControlError::Target("only tasks write lines: write the name of one".to_owned()).into()),
+        },
+    };
+    let name = name.as_str();
     let lines = server.lines(name, args.follow, args.tail).await?;
     let mut lines = std::pin::pin!(lines.lines());
     let broken = |source: io::Error| server.broken(format!("read the lines of task/{name}"), source);

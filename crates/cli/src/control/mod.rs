@@ -34,6 +34,7 @@ mod watch;
 
 pub use error::ControlError;
 pub use manifest::ManifestError;
+pub use mosquitto::CONTROL;
 pub use remote::TaskFailure;
 pub use server::Server;
 

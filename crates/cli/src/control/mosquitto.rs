@@ -3,10 +3,10 @@
 //! [ACL file](https://mosquitto.org/man/mosquitto-conf-5.html).
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
     num::NonZeroU32,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -18,8 +18,12 @@ use uuid::Uuid;
 
 use super::private::Private;
 
+/// The control plane's user name, which the rules let do everything. No device can have it.
+pub const CONTROL: &str = "control";
+
 const PASSWORDS: &str = "passwords";
 const ACL: &str = "acl";
+const LOCK: &str = ".propeller.lock";
 
 /// As `mosquitto_passwd` has it. Our secrets can't be guessed, however fast somebody tries.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(101).unwrap();
@@ -32,6 +36,7 @@ pub fn knows(directory: &Path, name: &str) -> io::Result<bool> {
 /// Lets somebody in by that name and password, and writes the rules if there are none.
 pub fn add(directory: &Path, name: &str, password: &SecretString) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let _alone = lock(directory)?;
     let mut lines = passwords(directory)?;
     lines.retain(|line| !is_of(line, name));
     lines.push(format!("{name}:{}", hash(password)));
@@ -45,6 +50,10 @@ pub fn add(directory: &Path, name: &str, password: &SecretString) -> io::Result<
 
 /// Lets nobody in by that name. Whether somebody was.
 pub fn remove(directory: &Path, name: &str) -> io::Result<bool> {
+    if !directory.exists() {
+        return Ok(false);
+    }
+    let _alone = lock(directory)?;
     let mut lines = passwords(directory)?;
     let before = lines.len();
     lines.retain(|line| !is_of(line, name));
@@ -52,6 +61,18 @@ pub fn remove(directory: &Path, name: &str) -> io::Result<bool> {
         write(directory, &lines)?;
     }
     Ok(lines.len() < before)
+}
+
+/// Whoever changes the files at the same time waits for this to be dropped.
+fn lock(directory: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(directory.join(LOCK))?;
+    file.lock()?;
+    Ok(file)
 }
 
 fn passwords(directory: &Path) -> io::Result<Vec<String>> {

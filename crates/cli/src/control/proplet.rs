@@ -12,7 +12,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ControlError, kind::Kind, mosquitto, private::Private, server::Server};
+use super::{
+    ControlError,
+    kind::Kind,
+    mosquitto,
+    private::Private,
+    server::{MANAGED_BY, PROPELLER, Server},
+};
 use crate::{
     args::{AddProplet, OtherBroker, RemoveProplet},
     failure::Failure,
@@ -31,6 +37,10 @@ struct Added<'a> {
 /// Lets a device in. Nothing is done if its file couldn't be written.
 pub async fn add(args: &AddProplet, server: &Server, output: &Output) -> Result<(), Failure> {
     let file = args.file.clone();
+    if file.as_deref() == Some(Path::new("-")) {
+        let words = "`--to` is a file: the secret in it is shown nowhere else, so not on standard output either";
+        return Err(Failure::CommandLine(words.to_owned()));
+    }
     let file = file.unwrap_or_else(|| PathBuf::from(format!("{}.join.toml", args.name)));
     if file.exists() && !args.replace {
         return Err(ControlError::JoinFileExists(file).into());
@@ -67,6 +77,9 @@ async fn here(args: &AddProplet, server: &Server) -> Result<(Join, Option<String
 /// A broker that is configured by files, or by hand.
 async fn elsewhere(args: &AddProplet, server: &Server) -> Result<(Join, Option<String>), Failure> {
     let name = args.name.as_str();
+    if args.broker.mosquitto.is_some() && name == mosquitto::CONTROL {
+        return Err(ControlError::ControlsName.into());
+    }
     if let Some(directory) = &args.broker.mosquitto
         && !args.replace
         && mosquitto::knows(directory, name).map_err(unusable(directory))?
@@ -121,14 +134,19 @@ fn credentials(id: &PropletId, args: &OtherBroker) -> Result<Join, Failure> {
     })
 }
 
-/// For a proplet in a pod. Returns its name.
+/// The Secret for a proplet in a pod.
+fn secret_of(id: &PropletId) -> String {
+    format!("proplet-{id}")
+}
+
+/// Keeps what it needs there. Returns the Secret's name.
 async fn keep_secret(join: &Join, replace: bool, server: &Server) -> Result<String, Failure> {
-    let name = format!("proplet-{}", join.id);
+    let name = secret_of(&join.id);
     let text = toml::to_string(join).map_err(|error| ControlError::NoJoin(error.to_string()))?;
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": server.namespace},
+        "metadata": {"name": name, "namespace": server.namespace, "labels": {MANAGED_BY: PROPELLER}},
         "stringData": {"join.toml": text},
     });
     server.put_secret(&name, &secret, replace).await?;
@@ -146,11 +164,16 @@ fn unusable(directory: &Path) -> impl Fn(io::Error) -> Failure {
 pub async fn remove(args: &RemoveProplet, server: &Server, output: &Output) -> Result<(), Failure> {
     let name = args.name.as_str();
     let known = match &args.mosquitto {
+        Some(_) if name == mosquitto::CONTROL => return Err(ControlError::ControlsName.into()),
         Some(directory) => mosquitto::remove(directory, name).map_err(unusable(directory))?,
         None => false,
     };
     let deleted = server.delete(Kind::Proplet, &server.namespace, name, None).await?;
-    if deleted.is_none() && !known {
+    let secret = match args.server.kube {
+        true => server.delete_secret(&secret_of(&args.name)).await?,
+        false => false,
+    };
+    if deleted.is_none() && !known && !secret {
         return Err(server.missing(Kind::Proplet, name).into());
     }
     output.line(&format!("proplet/{name} removed"))?;

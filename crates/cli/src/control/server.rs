@@ -21,6 +21,12 @@ use super::{
 };
 use crate::{args::ServerArgs, failure::Failure, settings::Environment};
 
+/// The [recommended label](https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/) that says whose an object is.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+
+/// Ours.
+pub const PROPELLER: &str = "propeller";
+
 /// Objects in one answer. More come in further ones.
 const PAGE: u32 = 500;
 
@@ -226,6 +232,25 @@ impl Server {
                 self.ask(doing(), Ok(post("PUT", &path, secret))).await.map(drop)
             }
             done => done.map(drop),
+        }
+    }
+
+    /// Deletes a Secret that [`put_secret`](Self::put_secret) has made, if it's there. Another one of that name stays.
+    pub async fn delete_secret(&self, name: &str) -> Result<bool, ControlError> {
+        let path = format!("/api/v1/namespaces/{}/secrets/{name}", self.namespace);
+        let doing = || format!("delete the secret {name}");
+        let get = http::Request::get(&path).body(vec![]);
+        let secret = match self.ask(doing(), get.map_err(request::Error::BuildRequest)).await {
+            Err(error) if error.code() == Some(404) => return Ok(false),
+            answer => answer?,
+        };
+        if secret["metadata"]["labels"][MANAGED_BY] != PROPELLER {
+            return Ok(false);
+        }
+        let same = json!({"preconditions": {"uid": secret["metadata"]["uid"]}});
+        match self.ask(doing(), Ok(post("DELETE", &path, &same))).await {
+            Err(error) if error.code() == Some(404) => Ok(false),
+            answer => answer.map(|_| true),
         }
     }
 

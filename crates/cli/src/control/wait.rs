@@ -95,7 +95,10 @@ async fn until(
 fn holds(object: &Value, wanted: &Wanted) -> bool {
     match wanted {
         Wanted::Condition { type_, status } => {
-            condition(object, type_).is_some_and(|said| text(said, "/status").eq_ignore_ascii_case(status))
+            // As kubectl has it, in any case.
+            conditions(object)
+                .find(|said| text(said, "/type").eq_ignore_ascii_case(type_))
+                .is_some_and(|said| text(said, "/status").eq_ignore_ascii_case(status))
         }
         Wanted::Phase(phase) => text(object, "/status/phase").eq_ignore_ascii_case(phase),
         Wanted::Delete => false,
@@ -142,11 +145,14 @@ mod tests {
             |wanted: &str, expected: bool| assert_eq!(holds(&task, &wanted.parse().unwrap()), expected, "{wanted}");
         check("condition=Finished", true);
         check("condition=Finished=true", true);
+        check("condition=finished", true);
         check("condition=Ready", false);
         check("condition=Ready=False", true);
         check("condition=Started", false);
         check("phase=Failed", true);
+        check("phase=failed", true);
         check("phase=Completed", false);
+        assert!("phase=Nonsense".parse::<Wanted>().is_err());
         assert!(has_ended(&task));
         assert_eq!(describe(&task), "Failed, Finished is True: Trap: a\\u{1b}b");
         assert_eq!(

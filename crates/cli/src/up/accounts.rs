@@ -9,16 +9,17 @@ use std::{
 
 use propeller_api::PropletId;
 use propeller_bus::BrokerUrl;
-use propeller_embed::broker::{Accounts, PasswordHash, Role};
+use propeller_embed::broker::{AccountError, Accounts, PasswordHash, Role};
 use propeller_host::proplet::{Join, JoinMqtt, JoinRegistry};
 use propeller_standalone::api::{Joiner, NotJoined};
 use serde_json::Value;
 
 use super::{
     UpError,
-    parts::{CONTROL, LOCAL},
+    parts::LOCAL,
     state::{replace, secret},
 };
+use crate::control::CONTROL;
 
 /// Lets devices in.
 pub struct Devices {
@@ -41,13 +42,16 @@ pub struct Way {
 impl Devices {
     /// Lets those in that were let in before.
     pub fn open(path: PathBuf, accounts: Accounts, way: Option<Way>) -> Result<Self, UpError> {
-        let unusable = |source| UpError::Directory {
+        let damaged = |problem: &dyn std::error::Error| UpError::Devices {
             path: path.clone(),
-            source,
+            problem: problem.to_string(),
         };
-        let hashes = read(&path).map_err(unusable)?;
+        let hashes = read(&path).map_err(|error| damaged(&error))?;
         for (name, hash) in &hashes {
-            accounts.add(name, Role::Proplet, hash.parse()?)?;
+            let hash = hash.parse().map_err(|error: AccountError| damaged(&error))?;
+            accounts
+                .add(name, Role::Proplet, hash)
+                .map_err(|error| damaged(&error))?;
         }
         Ok(Self {
             path,
@@ -55,6 +59,11 @@ impl Devices {
             hashes: Mutex::new(hashes),
             way,
         })
+    }
+
+    /// How devices get here, if they do.
+    pub fn way(&self) -> Option<&Way> {
+        self.way.as_ref()
     }
 
     fn hashes(&self) -> MutexGuard<'_, BTreeMap<String, String>> {

@@ -32,6 +32,28 @@ pub enum UpError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file that a flag names can't be read.
+    #[error("can't read {}, which `{flag}` names", path.display())]
+    FlagsFile {
+        /// The flag.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Who may connect isn't known.
+    #[error(
+        "can't use {}, which has the devices that may connect: {problem}. Put a copy of it back, or move it away; without it, every device \
+         needs `propeller proplet add NAME --replace` and the new file",
+        path.display()
+    )]
+    Devices {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Another process has it.
     #[error("{holder} has the state in {}: stop that one, or choose another directory with `--state-dir`", path.display())]
     InUse {
@@ -52,10 +74,13 @@ pub enum UpError {
     #[error(transparent)]
     Store(#[from] OpenError),
     /// The embedded broker.
-    #[error(
-        "the embedded broker: choose another address with `--mqtt-listen`, or use a broker that is there with `--mqtt`"
-    )]
-    BrokerAddress(#[source] BrokerError),
+    #[error("the embedded broker: choose another address with `{flag}`, or use a broker that is there with `--mqtt`")]
+    BrokerAddress {
+        /// What said the address.
+        flag: &'static str,
+        /// What the system said.
+        source: BrokerError,
+    },
     /// The embedded broker.
     #[error("the embedded broker")]
     Broker(#[source] BrokerError),
@@ -108,13 +133,19 @@ impl UpError {
     /// A stable label in CamelCase.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NoStateDirectory | Self::PropletSettings(_) | Self::Settings(_) => "InvalidSettings",
+            Self::NoStateDirectory | Self::PropletSettings(_) | Self::Settings(_) | Self::FlagsFile { .. } => {
+                "InvalidSettings"
+            }
             Self::InUse { .. } => "StateInUse",
             Self::Directory { .. } => "StateUnusable",
-            Self::Store(OpenError::Damaged { .. }) => "StateDamaged",
+            Self::Store(OpenError::Damaged { .. }) | Self::Devices { .. } => "StateDamaged",
+            Self::Certificate {
+                source: CertificateError::Damaged(_),
+                ..
+            } => "StateDamaged",
             Self::Store(OpenError::TooNew { .. }) => "StateTooNew",
             Self::Store(_) => "StateUnusable",
-            Self::Listen { .. } | Self::BrokerAddress(_) | Self::RegistryAddress(_) => "ListenFailed",
+            Self::Listen { .. } | Self::BrokerAddress { .. } | Self::RegistryAddress(_) => "ListenFailed",
             _ => "HostFailure",
         }
     }
@@ -122,7 +153,9 @@ impl UpError {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NoStateDirectory | Self::PropletSettings(_) | Self::Settings(_) => Exit::Usage,
+            Self::NoStateDirectory | Self::PropletSettings(_) | Self::Settings(_) | Self::FlagsFile { .. } => {
+                Exit::Usage
+            }
             _ => Exit::Failed,
         }
     }

@@ -16,7 +16,7 @@ mod parts;
 mod state;
 mod tls;
 
-use std::{fmt, future::pending, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, fs, future::pending, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use propeller_artifact::ClientConfig;
 use propeller_control::{
@@ -39,7 +39,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 pub use self::error::UpError;
 use self::{
     parts::{Bus, embedded_registry},
-    state::{ServerFile, State},
+    state::{ServerFile, State, Written},
 };
 use crate::{
     args::{Global, RegistryArgs, Up},
@@ -60,7 +60,12 @@ const NAMESPACE: &str = "default";
 #[serde(rename_all = "camelCase")]
 struct Listening {
     api: String,
+    /// The web page.
+    page: String,
     mqtt: String,
+    /// As devices see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mqtts: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     registry: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,14 +177,26 @@ impl Running {
 
         let url = url(address);
         state.sign(Some(&url))?;
-        let server_file = environment.server_file();
-        let server_file = server_file
-            .map(|path| ServerFile::write(&path, &url, &token))
-            .transpose()?;
+        let server_file = match environment.server_file() {
+            Some(path) => match ServerFile::write(&path, &url, &token)? {
+                Written::Ours(file) => Some(file),
+                Written::Others(other) => {
+                    let token = state.path("token");
+                    let token = token.display();
+                    output.note(&format!(
+                        "other commands here speak to {other}, which is up already; to this one with `--server {url} --token-file {token}`"
+                    ));
+                    None
+                }
+            },
+            None => None,
+        };
         Ok(Self {
             listening: Listening {
+                page: format!("{url}/"),
                 api: url,
                 mqtt: bus.url(),
+                mqtts: bus.devices_url(),
                 registry: registry.as_ref().map(|registry| reference(registry.address())),
                 proplet: proplet.as_ref().map(|proplet| proplet.id.clone()),
                 state: directory,
@@ -285,6 +302,14 @@ async fn proplet_end(
 
 fn open(state: &State, wants_repair: bool, output: &Output) -> Result<Store, UpError> {
     let path = state.path("state.db");
+    if state.was_used() && is_empty(&path) {
+        if !wants_repair {
+            let problem = "it is missing or empty, and there was one before".to_owned();
+            return Err(OpenError::Damaged { path, problem }.into());
+        }
+        output.note("there is nothing to be read: it starts from nothing");
+        return Ok(Store::open(&path)?);
+    }
     match Store::open(&path) {
         Err(OpenError::Damaged { .. }) if wants_repair => {
             let Repaired { aside, read, lost } = repair(&path)?;
@@ -298,6 +323,14 @@ fn open(state: &State, wants_repair: bool, output: &Output) -> Result<Store, UpE
             Ok(Store::open(&path)?)
         }
         opened => Ok(opened?),
+    }
+}
+
+/// Once SQLite has opened a file, there is something in it.
+fn is_empty(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(file) => file.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -328,7 +361,11 @@ fn reference(address: SocketAddr) -> String {
 impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "API       {}", self.api)?;
+        writeln!(f, "web page  {}", self.page)?;
         writeln!(f, "broker    {}", self.mqtt)?;
+        if let Some(mqtts) = &self.mqtts {
+            writeln!(f, "devices   {mqtts}")?;
+        }
         if let Some(registry) = &self.registry {
             writeln!(f, "registry  {registry}")?;
         }

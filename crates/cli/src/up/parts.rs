@@ -1,6 +1,6 @@
 //! The parts beside the control plane: broker, registry, and the local proplet's settings.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use propeller_bus::{BrokerUrl, Ca, InvalidBrokerUrl};
 use propeller_control::session::Mqtt;
@@ -19,13 +19,13 @@ use super::{
     state::{State, secret},
     tls,
 };
-use crate::args::{ComponentArgs, MqttArgs, PropletArgs};
+use crate::{
+    args::{ComponentArgs, MqttArgs, PropletArgs},
+    control::CONTROL,
+};
 
 /// The local proplet's identity.
 pub const LOCAL: &str = "local";
-
-/// The control plane's user name at the embedded broker.
-pub const CONTROL: &str = "control";
 
 /// The way between control plane and proplets.
 pub struct Bus {
@@ -66,7 +66,13 @@ impl Bus {
             ..BrokerConfig::new(state.path("broker"), accounts.clone())
         };
         let broker = Broker::start(config).await.map_err(|error| match error {
-            BrokerError::Listen { .. } => UpError::BrokerAddress(error),
+            BrokerError::Listen { address, .. } => UpError::BrokerAddress {
+                flag: match Some(address) == args.mqtts_listen {
+                    true => "--mqtts-listen",
+                    false => "--mqtt-listen",
+                },
+                source: error,
+            },
             error => UpError::Broker(error),
         })?;
         let mut address = broker.address();
@@ -97,15 +103,16 @@ impl Bus {
     fn elsewhere(broker: BrokerUrl, args: &MqttArgs) -> Result<Self, UpError> {
         let password = match &args.mqtt_password_file {
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| UpError::Directory {
-                    path: path.clone(),
-                    source,
-                })?;
+                let text = std::fs::read_to_string(path).map_err(unreadable("--mqtt-password-file", path))?;
                 Some(SecretString::from(text.trim_end_matches(['\r', '\n'])))
             }
             None => None,
         };
         let username = args.mqtt_username.clone();
+        if let Some(path) = &args.mqtt_ca {
+            // Who connects reads it again. Here it is still known which flag named it.
+            std::fs::read(path).map_err(unreadable("--mqtt-ca", path))?;
+        }
         let mut control = mqtt(broker, username.clone(), password.clone());
         control.ca = args.mqtt_ca.clone().map(Ca::File);
         Ok(Self {
@@ -119,6 +126,11 @@ impl Bus {
     /// Where the broker is.
     pub fn url(&self) -> String {
         self.control.broker.to_string()
+    }
+
+    /// Where devices find the embedded broker, if it listens for them.
+    pub fn devices_url(&self) -> Option<String> {
+        Some(self.devices.as_ref()?.way()?.broker.to_string())
     }
 
     /// Ready when the embedded broker has ended.
@@ -135,6 +147,14 @@ impl Bus {
             Some(broker) => broker.stop().await.map_err(UpError::Broker),
             None => Ok(()),
         }
+    }
+}
+
+fn unreadable(flag: &'static str, path: &Path) -> impl FnOnce(io::Error) -> UpError {
+    move |source| UpError::FlagsFile {
+        flag,
+        path: path.to_owned(),
+        source,
     }
 }
 

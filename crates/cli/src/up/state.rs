@@ -3,17 +3,22 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
+    net::TcpStream,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process,
+    time::Duration,
 };
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use super::UpError;
+
+/// How soon another `propeller up` of this machine takes a connection.
+const SOON: Duration = Duration::from_millis(500);
 
 /// The directory, which is ours as long as this lives.
 pub struct State {
@@ -77,6 +82,11 @@ impl State {
         self.directory.join(name)
     }
 
+    /// Whether there was an `up` before that came as far as to have a store.
+    pub fn was_used(&self) -> bool {
+        self.path("token").exists()
+    }
+
     /// The token that the API asks for, the same at every start.
     pub fn token(&self) -> Result<SecretString, UpError> {
         let path = self.path("token");
@@ -100,14 +110,27 @@ impl State {
 }
 
 /// Where other commands find this one.
+#[derive(Debug)]
 pub struct ServerFile {
     path: PathBuf,
     text: String,
 }
 
+/// Whom other commands find.
+#[derive(Debug)]
+pub enum Written {
+    /// This one.
+    Ours(ServerFile),
+    /// One at this URL, which was there before, and still is.
+    Others(String),
+}
+
 impl ServerFile {
-    /// Writes it.
-    pub fn write(path: &Path, url: &str, token: &SecretString) -> Result<Self, UpError> {
+    /// Writes it, unless another one has, and is still up.
+    pub fn write(path: &Path, url: &str, token: &SecretString) -> Result<Written, UpError> {
+        if let Some(other) = living(path).filter(|other| other != url) {
+            return Ok(Written::Others(other));
+        }
         let text = json!({"server": url, "token": token.expose_secret()}).to_string();
         let write = || {
             private_directory(path.parent().unwrap_or(Path::new("/")))?;
@@ -117,14 +140,23 @@ impl ServerFile {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self {
+        Ok(Written::Ours(Self {
             path: path.to_owned(),
             text,
-        })
+        }))
     }
 }
 
-/// Another one that was started later has written its own.
+/// The URL that is in the file, if somebody answers there. What was killed has left its own behind.
+fn living(path: &Path) -> Option<String> {
+    let known: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let url = known["server"].as_str()?;
+    let address = url.strip_prefix("http://")?.parse().ok()?;
+    TcpStream::connect_timeout(&address, SOON).ok()?;
+    Some(url.to_owned())
+}
+
+/// Another one may have taken its place, if this one was taken for dead.
 impl Drop for ServerFile {
     fn drop(&mut self) {
         if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
@@ -159,6 +191,8 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -190,11 +224,27 @@ mod tests {
     fn the_file_for_others_goes_with_its_writer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server.json");
-        let first = ServerFile::write(&path, "http://a:1", &secret()).unwrap();
-        let second = ServerFile::write(&path, "http://b:1", &secret()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let first = format!("http://{}", listener.local_addr().unwrap());
+        let write = |url: &str| ServerFile::write(&path, url, &secret()).unwrap();
+        let Written::Ours(ours) = write(&first) else {
+            panic!("nobody else was there")
+        };
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        drop(first);
-        assert!(fs::read_to_string(&path).unwrap().contains("http://b:1"));
+        // One that is up stays the one that others find, and finds its own file when it's started again there.
+        assert!(matches!(write("http://127.0.0.1:1"), Written::Others(url) if url == first));
+        assert!(matches!(write(&first), Written::Ours(_)));
+        assert!(!path.exists(), "it went with the last writer");
+        let Written::Ours(killed) = write(&first) else {
+            panic!("the file was gone")
+        };
+        std::mem::forget(killed);
+        drop(listener);
+        let Written::Ours(second) = write("http://127.0.0.1:1") else {
+            panic!("the first one is dead")
+        };
+        drop(ours);
+        assert!(fs::read_to_string(&path).unwrap().contains("http://127.0.0.1:1\""));
         drop(second);
         assert!(!path.exists());
     }

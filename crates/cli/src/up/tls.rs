@@ -17,6 +17,12 @@ pub enum CertificateError {
     /// A file of them.
     #[error("can't read or write it")]
     File(#[from] io::Error),
+    /// What is there isn't one. Devices trust it, so it isn't made anew by itself.
+    #[error(
+        "the authority in it is damaged: put a copy of the files back, or move them away; without them, every device needs \
+         `propeller proplet add NAME --replace` and the new file"
+    )]
+    Damaged(#[source] rcgen::Error),
     /// One of them.
     #[error("can't make it")]
     Make(#[from] rcgen::Error),
@@ -60,7 +66,8 @@ fn authority(folder: &std::path::Path) -> Result<(String, Issuer<'static, KeyPai
     params.distinguished_name.push(DnType::CommonName, "propeller up");
     if let Ok(key) = fs::read_to_string(&key_path) {
         let certificate = fs::read_to_string(&certificate_path)?;
-        return Ok((certificate, Issuer::new(params, KeyPair::from_pem(&key)?)));
+        let key = KeyPair::from_pem(&key).map_err(CertificateError::Damaged)?;
+        return Ok((certificate, Issuer::new(params, key)));
     }
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?.pem();

@@ -1,5 +1,7 @@
 //! A device joins: it gets an identity at the broker, and a Proplet.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json,
     extract::{Path, Request, State},
@@ -13,8 +15,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-use super::{Api, Status, objects::body};
-use crate::store::{Kind, Operation, Refusal, Resource};
+use super::{
+    Api, Status,
+    objects::{Options, body},
+    select::Extract,
+};
+use crate::store::{Kind, Operation, Refusal, Resource, Store};
 
 /// Gives devices identities at the broker, and takes them away.
 pub trait Joiner: Send + Sync {
@@ -59,8 +65,10 @@ struct Wish {
 pub(super) async fn join(
     State(api): State<Api>,
     Path((namespace, name)): Path<(String, String)>,
+    Extract(options): Extract<Options>,
     request: Request,
 ) -> Result<Response, Status> {
+    options.refuse_dry()?;
     let wish: Wish = match body(request).await? {
         Value::Null => Wish::default(),
         wish => serde_json::from_value(wish).map_err(|error| Status::bad_request(error.to_string()))?,
@@ -80,14 +88,52 @@ pub(super) async fn join(
     proplet
         .validate()
         .map_err(|invalid| Status::invalid(Kind::Proplet, &name, invalid))?;
-    let joined = spawn_blocking(move || joiner.join(&id, wish.replace)).await;
+    let key = proplet.key();
+    check(&api.store, &key, &id)?;
+    let device = id.clone();
+    let joined = spawn_blocking(move || joiner.join(&device, wish.replace)).await;
     let joined = joined
         .map_err(|error| Status::internal(error.to_string()))?
         .map_err(|why| why.status(&name))?;
     match api.store.write(Operation::Create(proplet.into())).await {
-        Ok(_) | Err(Refusal::Exists) => Ok((StatusCode::CREATED, Json(joined)).into_response()),
-        Err(refusal) => Err(Status::refused(Kind::Proplet, &name, &refusal)),
+        Ok(_) => {}
+        // It may have been made meanwhile.
+        Err(Refusal::Exists) => check(&api.store, &key, &id)?,
+        Err(refusal) => return Err(Status::refused(Kind::Proplet, &name, &refusal)),
     }
+    Ok((StatusCode::CREATED, Json(joined)).into_response())
+}
+
+/// Whether that Proplet may be for that device. A Proplet is for one device, and a device is one Proplet's: for a second one, its secret would be
+/// replaced.
+fn check(store: &Store, key: &NamespacedName, id: &PropletId) -> Result<(), Status> {
+    let problem = devices(store)
+        .into_iter()
+        .find_map(|(other, device)| match (other == *key, device == *id) {
+            (true, false) => Some(format!(
+                "is for another device, as its clientId `{device}` says: choose another name, or remove that Proplet first"
+            )),
+            (false, true) => Some(format!(
+                "is the clientId of the Proplet {other}: choose another name, or remove that Proplet first"
+            )),
+            _ => None,
+        });
+    match problem {
+        Some(problem) => Err(Status::exists(Kind::Proplet, &key.name, &problem)),
+        None => Ok(()),
+    }
+}
+
+/// All Proplets, and which device each is for.
+fn devices(store: &Store) -> Vec<(NamespacedName, PropletId)> {
+    let (_, proplets) = store.list(Kind::Proplet);
+    let mut devices = Vec::with_capacity(proplets.len());
+    for resource in proplets {
+        if let Resource::Proplet(proplet) = &*resource {
+            devices.push((proplet.key(), proplet.spec.connection_config.client_id.clone()));
+        }
+    }
+    devices
 }
 
 impl NotJoined {
@@ -104,26 +150,21 @@ impl NotJoined {
     }
 }
 
-/// Takes the credentials away that go with a Proplet, before the Proplet goes, and also if it has gone already. Not if another Proplet is for the
-/// same device. Whether there were any.
+/// Takes the credentials away that go with a Proplet, before the Proplet goes, and also if it has gone already: those of its device, and those that
+/// were made for its name. Not if another Proplet is for the same device. Whether there were any.
 pub(super) async fn leave(api: &Api, key: &NamespacedName) -> Result<bool, Status> {
     let Some(joiner) = api.joiner.clone() else {
         return Ok(false);
     };
-    let id = match api.store.get(Kind::Proplet, key).as_deref() {
-        Some(Resource::Proplet(proplet)) => Some(proplet.spec.connection_config.client_id.clone()),
-        _ => key.name.parse().ok(),
+    let (own, others): (Vec<_>, Vec<_>) = devices(&api.store).into_iter().partition(|(other, _)| other == key);
+    let mut ids: BTreeSet<PropletId> = own.into_iter().map(|(_, id)| id).collect();
+    ids.extend(key.name.parse::<PropletId>());
+    ids.retain(|id| others.iter().all(|(_, device)| device != id));
+    let leave = move || {
+        let mut ids = ids.iter();
+        ids.try_fold(false, |any, id| joiner.leave(id).map(|one| one || any))
     };
-    let Some(id) = id else { return Ok(false) };
-    let (_, proplets) = api.store.list(Kind::Proplet);
-    let is_anothers = proplets.iter().any(|other| match &**other {
-        Resource::Proplet(proplet) => other.key() != *key && proplet.spec.connection_config.client_id == id,
-        Resource::Task(_) => false,
-    });
-    if is_anothers {
-        return Ok(false);
-    }
-    let left = spawn_blocking(move || joiner.leave(&id)).await;
+    let left = spawn_blocking(leave).await;
     left.map_err(|error| Status::internal(error.to_string()))?
         .map_err(|why| why.status(&key.name))
 }

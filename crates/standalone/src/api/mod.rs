@@ -23,10 +23,10 @@ use std::{future::Future, io, pin::Pin, sync::Arc};
 use axum::{
     Json, Router,
     extract::{Path, Request, State},
-    http::{StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
     serve::ListenerExt,
 };
 use propeller_api::{API_VERSION, GROUP, VERSION};
@@ -48,13 +48,15 @@ use crate::{plane::Around, store::Store};
 pub type Inspector =
     Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<Value, Uninspected>> + Send>> + Send + Sync>;
 
-/// Why a component can't be inspected.
+/// Why a component can't be inspected, and what people are told.
 #[derive(Debug)]
-pub struct Uninspected {
-    /// Whether the reference itself is wrong.
-    pub is_invalid: bool,
-    /// What people are told.
-    pub message: String,
+pub enum Uninspected {
+    /// The reference itself is wrong.
+    Invalid(String),
+    /// The registry has no such repository or tag.
+    Missing(String),
+    /// The registry doesn't give it, or what it gives can't be read.
+    Unavailable(String),
 }
 
 /// What the API serves.
@@ -93,36 +95,9 @@ pub async fn serve(listener: TcpListener, api: Api) -> io::Result<()> {
 }
 
 fn router(api: Api) -> Router {
-    let base = format!("/apis/{GROUP}/{VERSION}");
-    let resources = Router::new()
-        .route("/", get(kinds))
-        .route("/components", get(component))
-        .route("/{plural}", get(list_all))
-        .route("/namespaces/{namespace}/{plural}", get(list_some).post(objects::create))
-        .route("/namespaces/{namespace}/proplets/{name}/join", post(join::join))
-        .route("/namespaces/{namespace}/tasks/{name}/log", get(log::log))
-        .route(
-            "/namespaces/{namespace}/{plural}/{name}",
-            get(objects::get)
-                .put(objects::replace)
-                .patch(objects::patch)
-                .delete(objects::delete),
-        );
-    let guarded = Router::new()
-        .nest(&base, resources)
-        .route("/api/v1/namespaces/{namespace}/events", get(event::events))
-        .route("/openapi.json", get(async || Json(openapi::document())))
-        .route("/metrics", get(metrics))
-        .layer(middleware::from_fn_with_state(api.clone(), guard));
-    let open = Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route(
-            "/version",
-            get(async || Json(json!({"version": env!("CARGO_PKG_VERSION")}))),
-        );
+    let guarded = routed(guarded()).layer(middleware::from_fn_with_state(api.clone(), guard));
     Router::new()
-        .merge(open)
+        .merge(routed(open()))
         .merge(guarded)
         .merge(page::router())
         .fallback(async |uri: Uri| Status::no_path(uri.path()))
@@ -130,17 +105,67 @@ fn router(api: Api) -> Router {
         .with_state(api)
 }
 
+/// Paths, and who answers there. Each is described in [`openapi`].
+type Routes = Vec<(String, MethodRouter<Api>)>;
+
+/// What everybody is answered.
+fn open() -> Routes {
+    vec![
+        ("/healthz".to_owned(), get(async || "ok\n")),
+        ("/readyz".to_owned(), get(readyz)),
+        (
+            "/version".to_owned(),
+            get(async || Json(json!({"version": env!("CARGO_PKG_VERSION")}))),
+        ),
+    ]
+}
+
+/// What those are answered who know the token.
+fn guarded() -> Routes {
+    let base = format!("/apis/{GROUP}/{VERSION}");
+    let inside = format!("{base}/namespaces/{{namespace}}");
+    let one = get(objects::get)
+        .put(objects::replace)
+        .patch(objects::patch)
+        .delete(objects::delete);
+    vec![
+        (base.clone(), get(kinds)),
+        (format!("{base}/components"), get(component)),
+        (format!("{base}/{{plural}}"), get(list_all)),
+        (format!("{inside}/{{plural}}"), get(list_some).post(objects::create)),
+        (format!("{inside}/{{plural}}/{{name}}"), one),
+        (format!("{inside}/proplets/{{name}}/join"), post(join::join)),
+        (format!("{inside}/tasks/{{name}}/log"), get(log::log)),
+        ("/api/v1/namespaces/{namespace}/events".to_owned(), get(event::events)),
+        ("/openapi.json".to_owned(), get(async || Json(openapi::document()))),
+        ("/metrics".to_owned(), get(metrics)),
+    ]
+}
+
+fn routed(routes: Routes) -> Router<Api> {
+    let add = |router: Router<Api>, (path, methods): (String, MethodRouter<Api>)| router.route(&path, methods);
+    routes.into_iter().fold(Router::new(), add)
+}
+
 /// Lets those through who know the token.
 async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let header = request.headers().get(header::AUTHORIZATION);
-    let said = header.and_then(|header| header.as_bytes().strip_prefix(b"Bearer "));
+    let said = bearer(request.headers());
     // How long the comparison takes tells nothing of the token.
     let is_known = said.is_some_and(|said| bool::from(said.ct_eq(api.token.expose_secret().as_bytes())));
     if is_known {
         next.run(request).await
     } else {
-        Status::unauthorized().into_response()
+        Status::unauthorized(said.is_some()).into_response()
     }
+}
+
+/// The token that a request has. How the scheme is spelt means nothing
+/// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-11.1)).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let said = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, rest) = said.split_at_checked("Bearer".len())?;
+    let token = rest.strip_prefix(b" ")?.trim_ascii_start();
+    (scheme.eq_ignore_ascii_case(b"Bearer") && !token.is_empty()).then_some(token)
 }
 
 async fn kinds() -> Json<Value> {
@@ -196,11 +221,9 @@ async fn component(State(api): State<Api>, Extract(which): Extract<Which>) -> Re
     let image = image.ok_or_else(|| Status::bad_request("say which component: ?image=REFERENCE"))?;
     match (api.inspector)(image).await {
         Ok(component) => Ok(Json(component)),
-        Err(Uninspected {
-            is_invalid: true,
-            message,
-        }) => Err(Status::bad_request(message)),
-        Err(Uninspected { message, .. }) => Err(Status::failed("ComponentUnavailable", message)),
+        Err(Uninspected::Invalid(message)) => Err(Status::bad_request(message)),
+        Err(Uninspected::Missing(message)) => Err(Status::absent(message)),
+        Err(Uninspected::Unavailable(message)) => Err(Status::failed("ComponentUnavailable", message)),
     }
 }
 

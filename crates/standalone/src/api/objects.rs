@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use propeller_api::{GROUP, NamespacedName, is_dns_label};
+use propeller_api::{GROUP, Metadata, NamespacedName, is_dns_label};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -31,16 +31,30 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// What is to be changed. What isn't dry where somebody wants it so is worse than a refusal.
-    fn changes(&self, path: Named) -> Result<(Kind, NamespacedName), Status> {
+    /// For what can't be tried. What isn't dry where somebody wants it so is worse than a refusal.
+    pub(super) fn refuse_dry(&self) -> Result<(), Status> {
         match self.dry_run {
-            Some(_) => Err(Status::bad_request("dryRun is for creations")),
-            None => named(path),
+            Some(_) => Err(Status::bad_request("dryRun is for creations and deletions")),
+            None => Ok(()),
         }
     }
 }
 
-/// The preconditions of a deletion.
+/// Whether it's a dry run. `All` is the only one that there is.
+fn is_dry<'a>(stages: impl IntoIterator<Item = &'a String>) -> Result<bool, Status> {
+    let mut is_dry = false;
+    for stage in stages {
+        if stage != "All" {
+            return Err(Status::bad_request(format!(
+                "dryRun is `{stage}`, and can only be `All`"
+            )));
+        }
+        is_dry = true;
+    }
+    Ok(is_dry)
+}
+
+/// The body of a deletion.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct DeleteOptions {
@@ -48,11 +62,24 @@ struct DeleteOptions {
     dry_run: Vec<String>,
 }
 
+/// Which resource is meant, and in which version.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Preconditions {
     uid: Option<String>,
     resource_version: Option<String>,
+}
+
+impl Preconditions {
+    fn are_there(&self) -> bool {
+        self.uid.is_some() || self.resource_version.is_some()
+    }
+
+    fn hold_for(&self, found: &Metadata) -> bool {
+        let Self { uid, resource_version } = self;
+        let is_version = resource_version.is_none() || *resource_version == found.resource_version;
+        uid.as_ref().is_none_or(|uid| *uid == found.uid) && is_version
+    }
 }
 
 type Named = Path<(String, String, String)>;
@@ -90,7 +117,7 @@ pub(super) async fn create(
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let key = NamespacedName { namespace, name };
     let resource = resource(kind, &key, object)?;
-    if options.dry_run.is_some() {
+    if is_dry(&options.dry_run)? {
         resource
             .validate()
             .map_err(|invalid| Status::invalid(kind, &key.name, invalid))?;
@@ -109,7 +136,8 @@ pub(super) async fn replace(
     Extract(options): Extract<Options>,
     request: Request,
 ) -> Result<Response, Status> {
-    let (kind, key) = options.changes(path)?;
+    options.refuse_dry()?;
+    let (kind, key) = named(path)?;
     let resource = resource(kind, &key, body(request).await?)?;
     let version = resource.metadata().resource_version.as_deref();
     if version.is_none_or(str::is_empty) {
@@ -128,7 +156,8 @@ pub(super) async fn patch(
     Extract(options): Extract<Options>,
     request: Request,
 ) -> Result<Response, Status> {
-    let (kind, key) = options.changes(path)?;
+    options.refuse_dry()?;
+    let (kind, key) = named(path)?;
     let type_ = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if type_.and_then(|type_| type_.split(';').next()) != Some("application/merge-patch+json") {
         return Err(Status::unsupported(
@@ -159,17 +188,23 @@ pub(super) async fn delete(
     Extract(options): Extract<Options>,
     request: Request,
 ) -> Result<Response, Status> {
-    let (kind, key) = options.changes(path)?;
-    let options: DeleteOptions = match body(request).await? {
+    let (kind, key) = named(path)?;
+    let DeleteOptions { preconditions, dry_run } = match body(request).await? {
         Value::Null => DeleteOptions::default(),
-        options => serde_json::from_value(options).map_err(|error| Status::bad_request(error.to_string()))?,
+        wish => serde_json::from_value(wish).map_err(|error| Status::bad_request(error.to_string()))?,
     };
-    if !options.dry_run.is_empty() {
-        return match api.store.get(kind, &key) {
-            Some(found) => Ok(Json(&*found).into_response()),
-            None => Err(Status::missing(kind, &key.name)),
-        };
+    let is_dry = is_dry(options.dry_run.iter().chain(&dry_run))?;
+    // A deletion that is refused leaves the credentials as they are.
+    match api.store.get(kind, &key) {
+        Some(found) if !preconditions.hold_for(found.metadata()) => {
+            return Err(Status::refused(kind, &key.name, &Refusal::Conflict));
+        }
+        Some(found) if is_dry => return Ok(deleted(kind, &key, &found.metadata().uid)),
+        None if is_dry || preconditions.are_there() => return Err(Status::missing(kind, &key.name)),
+        _ => {}
     }
+    // Before the Proplet: if this process ends between the two, the device is out, and another try takes the Proplet away. The other way round, the
+    // device could still announce itself, and without the Proplet nobody knows which credentials were its device's.
     let had_credentials = match kind {
         Kind::Proplet => join::leave(&api, &key).await?,
         Kind::Task => false,
@@ -177,22 +212,26 @@ pub(super) async fn delete(
     let operation = Operation::Delete {
         kind,
         key: key.clone(),
-        uid: options.preconditions.uid,
-        version: options.preconditions.resource_version,
+        uid: preconditions.uid,
+        // That the device is out makes another version.
+        version: preconditions.resource_version.filter(|_| !had_credentials),
     };
-    let uid = match api.store.write(operation).await {
-        Ok(deleted) => deleted.metadata().uid.clone(),
-        Err(Refusal::Missing) if had_credentials => String::new(),
-        Err(refusal) => return Err(Status::refused(kind, &key.name, &refusal)),
-    };
-    Ok(Json(json!({
+    match api.store.write(operation).await {
+        Ok(gone) => Ok(deleted(kind, &key, &gone.metadata().uid)),
+        Err(Refusal::Missing) if had_credentials => Ok(deleted(kind, &key, "")),
+        Err(refusal) => Err(Status::refused(kind, &key.name, &refusal)),
+    }
+}
+
+fn deleted(kind: Kind, key: &NamespacedName, uid: &str) -> Response {
+    Json(json!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
         "details": {"name": key.name, "group": GROUP, "kind": kind.plural(), "uid": uid},
     }))
-    .into_response())
+    .into_response()
 }
 
 impl Api {

@@ -36,18 +36,27 @@ impl Status {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
-    /// Nobody knows who asks.
-    pub fn unauthorized() -> Self {
+    /// Nobody knows who asks: without a token, or with another one.
+    pub fn unauthorized(has_token: bool) -> Self {
+        let message = match has_token {
+            true => "that isn't this control plane's token, which is in `token` in its state directory",
+            false => "send the token as `Authorization: Bearer TOKEN`",
+        };
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    }
+
+    /// There is nothing at that path. To clients `NotFound` is about a resource, which they may make then.
+    pub fn no_path(path: &str) -> Self {
         Self::new(
-            StatusCode::UNAUTHORIZED,
-            "Unauthorized",
-            "send the token as `Authorization: Bearer TOKEN`",
+            StatusCode::NOT_FOUND,
+            "NoSuchPath",
+            format!("there is nothing at {path}"),
         )
     }
 
-    /// There is nothing at that path.
-    pub fn no_path(path: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "", format!("there is nothing at {path}"))
+    /// What was named, and isn't a resource, isn't there.
+    pub fn absent(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message)
     }
 
     /// The path is there, and the method isn't for it.
@@ -95,7 +104,7 @@ impl Status {
         Self::new(StatusCode::BAD_GATEWAY, reason, message)
     }
 
-    /// There is a resource, and what belongs to it is there too.
+    /// There is a resource already, or what belongs to it.
     pub fn exists(kind: Kind, name: &str, what: &str) -> Self {
         let message = format!("{}.{GROUP} \"{name}\" {what}", kind.plural());
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(kind, name)

@@ -1,8 +1,8 @@
-use std::{future, time::Duration};
+use std::{collections::BTreeSet, future, sync::Mutex, time::Duration};
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use propeller_api::NamespacedName;
+use propeller_api::{NamespacedName, PropletId};
 use propeller_control::{
     brain::{About, Notice, Severity},
     health::Health,
@@ -30,21 +30,47 @@ struct World {
     _folder: TempDir,
 }
 
+/// Lets devices in, by their names alone.
+#[derive(Default)]
+struct Door(Mutex<BTreeSet<String>>);
+
+impl Door {
+    fn has(&self, id: &str) -> bool {
+        self.0.lock().unwrap().contains(id)
+    }
+
+    fn add(&self, id: &str) -> bool {
+        self.0.lock().unwrap().insert(id.to_owned())
+    }
+}
+
+impl Joiner for Door {
+    fn join(&self, id: &PropletId, replaces: bool) -> Result<Value, NotJoined> {
+        match self.add(id.as_str()) || replaces {
+            true => Ok(json!({"id": id})),
+            false => Err(NotJoined::Exists),
+        }
+    }
+
+    fn leave(&self, id: &PropletId) -> Result<bool, NotJoined> {
+        Ok(self.0.lock().unwrap().remove(id.as_str()))
+    }
+}
+
 impl World {
     async fn new() -> Self {
+        Self::with(None).await
+    }
+
+    async fn with(joiner: Option<Arc<dyn Joiner>>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let inspector: Inspector = Arc::new(|image| {
             Box::pin(future::ready(match image.as_str() {
                 "lab/add:1" => Ok(json!({"component": "sha256:1"})),
-                "a b" => Err(Uninspected {
-                    is_invalid: true,
-                    message: "no reference".into(),
-                }),
-                _ => Err(Uninspected {
-                    is_invalid: false,
-                    message: "nobody there".into(),
-                }),
+                "a b" => Err(Uninspected::Invalid("no reference".into())),
+                "lab/none:1" => Err(Uninspected::Missing("no such tag".into())),
+                _ => Err(Uninspected::Unavailable("nobody there".into())),
             }))
         });
         let api = Api {
@@ -57,7 +83,7 @@ impl World {
             },
             token: Arc::new("let-me-in".into()),
             inspector,
-            joiner: None,
+            joiner,
             stop: CancellationToken::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -208,6 +234,22 @@ async fn nobody_gets_in_without_the_token() {
         }
         assert_eq!(world.get(path).await.0, 200, "{path}");
     }
+    for (header, code, words) in [
+        ("bearer let-me-in", 200, ""),
+        ("BEARER  let-me-in", 200, ""),
+        ("Bearerlet-me-in", 401, "Authorization: Bearer"),
+        ("Basic let-me-in", 401, "Authorization: Bearer"),
+        ("Bearer", 401, "Authorization: Bearer"),
+        ("Bearer Let-me-in", 401, "isn't this control plane's token"),
+    ] {
+        let request = world.client.get(world.address("tasks")).header("authorization", header);
+        let (found, status) = answer(request.send().await.unwrap()).await;
+        assert_eq!(found, code, "{header}: {status}");
+        assert!(
+            code == 200 || status["message"].as_str().unwrap().contains(words),
+            "{header}: {status}"
+        );
+    }
     for path in ["/healthz", "/readyz", "/version"] {
         let response = world.client.get(format!("{}{path}", world.url)).send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
@@ -266,7 +308,7 @@ async fn other_without_version(world: &World, made: &Value) {
         assert_eq!((code, &status["reason"]), (422, &json!("Invalid")), "{status}");
     }
     // What isn't done dry isn't done.
-    for method in [Method::PUT, Method::PATCH, Method::DELETE] {
+    for method in [Method::PUT, Method::PATCH] {
         let path = "namespaces/lab/tasks/a?dryRun=All";
         let (code, status) = world.ask(method.clone(), path, made.clone()).await;
         assert_eq!(code, 400, "{method}: {status}");
@@ -330,20 +372,24 @@ async fn what_is_wrong_is_told() {
     let (code, status) = answer(text.send().await.unwrap()).await;
     assert_eq!((code, &status["reason"]), (400, &json!("BadRequest")));
 
-    for (path, code) in [
-        ("pods", 404),
-        ("/elsewhere", 404),
-        ("namespaces/lab/tasks?limit=x", 400),
-        ("tasks?labelSelector=a%20b", 400),
-        ("tasks?fieldSelector=status.phase=Completed", 400),
-        ("tasks?continue=x", 400),
-        ("tasks?watch=true&resourceVersion=x", 400),
-        ("components", 400),
-        ("components?image=a%20b", 400),
-        ("components?image=lab/sub:1", 502),
+    for (path, code, reason) in [
+        ("pods", 404, "NoSuchPath"),
+        ("/elsewhere", 404, "NoSuchPath"),
+        ("namespaces/lab/tasks/a/status", 404, "NoSuchPath"),
+        ("namespaces/lab/tasks/b", 404, "NotFound"),
+        ("namespaces/lab/tasks?limit=x", 400, "BadRequest"),
+        ("tasks?labelSelector=a%20b", 400, "BadRequest"),
+        ("tasks?fieldSelector=status.phase=Completed", 400, "BadRequest"),
+        ("tasks?continue=x", 400, "BadRequest"),
+        ("tasks?watch=true&resourceVersion=x", 400, "BadRequest"),
+        ("components", 400, "BadRequest"),
+        ("components?image=a%20b", 400, "BadRequest"),
+        ("components?image=lab/none:1", 404, "NotFound"),
+        ("components?image=lab/sub:1", 502, "ComponentUnavailable"),
     ] {
         let (found, status) = world.get(path).await;
-        assert_eq!((found, &status["kind"]), (code, &json!("Status")), "{path}: {status}");
+        let told = (found, status["kind"].as_str(), status["reason"].as_str());
+        assert_eq!(told, (code, Some("Status"), Some(reason)), "{path}: {status}");
     }
     assert_eq!(
         world.ask(Method::POST, "namespaces/lab/tasks/a", task("a")).await.0,
@@ -374,6 +420,125 @@ async fn a_name_is_found_for_what_has_a_beginning_of_one() {
         .ask(Method::POST, "namespaces/lab/tasks?dryRun=All", self::task("dry"))
         .await;
     assert_eq!((code, world.get("namespaces/lab/tasks/dry").await.0), (201, 404));
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_and_changes_nothing() {
+    let world = World::new().await;
+    let made = world.create("a", Value::Null).await;
+    let path = "namespaces/lab/tasks/a";
+    let all = json!({"dryRun": ["All"]});
+    for (query, body) in [
+        ("?dryRun=All", Value::Null),
+        ("", all.clone()),
+        ("?dryRun=All", all.clone()),
+    ] {
+        let (code, status) = world.ask(Method::DELETE, &format!("{path}{query}"), body).await;
+        assert_eq!((code, &status["status"]), (200, &json!("Success")), "{status}");
+        assert_eq!(status["details"]["uid"], made["metadata"]["uid"]);
+    }
+    let other = json!({"dryRun": ["All"], "preconditions": {"uid": "another"}});
+    assert_eq!(world.ask(Method::DELETE, path, other).await.0, 409);
+    let missing = world.ask(Method::DELETE, "namespaces/lab/tasks/b", all).await;
+    assert_eq!(missing.0, 404);
+    for (method, path, body) in [
+        (Method::POST, "namespaces/lab/tasks?dryRun=Some", task("b")),
+        (Method::POST, "namespaces/lab/tasks?dryRun=", task("b")),
+        (Method::DELETE, "namespaces/lab/tasks/a?dryRun=Some", Value::Null),
+        (Method::DELETE, path, json!({"dryRun": ["All", "Some"]})),
+        (Method::POST, "namespaces/lab/proplets/b/join?dryRun=All", Value::Null),
+    ] {
+        let (code, status) = world.ask(method.clone(), path, body).await;
+        assert_eq!(code, 400, "{method} {path}: {status}");
+        assert!(status["message"].as_str().unwrap().contains("dryRun"), "{status}");
+    }
+    let (_, list) = world.get("namespaces/lab/tasks").await;
+    assert_eq!(names(&list), ["a"]);
+}
+
+fn proplet(name: &str, client_id: &str) -> Value {
+    json!({
+        "apiVersion": "propeller.dev/v1alpha1",
+        "kind": "Proplet",
+        "metadata": {"name": name},
+        "spec": {"connectionConfig": {"clientId": client_id}},
+    })
+}
+
+/// Credentials aren't in the store, so a deletion that is refused there could have taken them away.
+#[tokio::test]
+async fn a_refused_deletion_lets_the_device_in_as_before() {
+    let door = Arc::new(Door::default());
+    let world = World::with(Some(door.clone())).await;
+    let path = "namespaces/lab/proplets/edge-1";
+    let (code, _) = world.ask(Method::POST, &format!("{path}/join"), Value::Null).await;
+    assert_eq!(code, 201);
+    let (_, made) = world.get(path).await;
+    for (wish, expected) in [
+        (json!({"preconditions": {"uid": "another"}}), 409),
+        (json!({"preconditions": {"resourceVersion": "99"}}), 409),
+        (json!({"dryRun": ["All"]}), 200),
+        (json!({"dryRun": ["Some"]}), 400),
+    ] {
+        let (code, status) = world.ask(Method::DELETE, path, wish.clone()).await;
+        assert_eq!(code, expected, "{wish}: {status}");
+        assert!(door.has("edge-1"), "{wish}");
+        assert_eq!(world.get(path).await.1, made, "{wish}");
+    }
+    let metadata = &made["metadata"];
+    let right = json!({"preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}});
+    assert_eq!(world.ask(Method::DELETE, path, right.clone()).await.0, 200);
+    assert_eq!((door.has("edge-1"), world.get(path).await.0), (false, 404));
+    // Credentials without a Proplet are taken away, unless a certain Proplet is meant.
+    door.add("edge-1");
+    assert_eq!(world.ask(Method::DELETE, path, right).await.0, 404);
+    assert!(door.has("edge-1"));
+    assert_eq!(world.ask(Method::DELETE, path, Value::Null).await.0, 200);
+    assert!(!door.has("edge-1"));
+    assert_eq!(world.ask(Method::DELETE, path, Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_device_is_one_proplets() {
+    let door = Arc::new(Door::default());
+    let world = World::with(Some(door.clone())).await;
+    let make = async |namespace: &str, name: &str, client_id: &str| {
+        let path = format!("namespaces/{namespace}/proplets");
+        let (code, made) = world.ask(Method::POST, &path, proplet(name, client_id)).await;
+        assert_eq!(code, 201, "{made}");
+    };
+    let join = async |namespace: &str, name: &str, expected: u16, words: &str| {
+        let path = format!("namespaces/{namespace}/proplets/{name}/join");
+        let (code, told) = world.ask(Method::POST, &path, json!({"replace": true})).await;
+        assert_eq!(code, expected, "{path}: {told}");
+        assert!(told.to_string().contains(words), "{path}: {told}");
+        told
+    };
+    let remove = async |path: &str| {
+        let (code, told) = world.ask(Method::DELETE, path, Value::Null).await;
+        assert_eq!(code, 200, "{path}: {told}");
+    };
+    make("lab", "roof", "roof-device").await;
+    let refused = join("lab", "roof", 409, "`roof-device`").await;
+    assert_eq!(refused["reason"], "AlreadyExists");
+    join("lab", "roof-device", 409, "lab/roof").await;
+    assert!(!door.has("roof") && !door.has("roof-device"));
+
+    join("lab", "edge-5", 201, "").await;
+    join("default", "edge-5", 409, "lab/edge-5").await;
+    assert_eq!(world.get("namespaces/default/proplets/edge-5").await.0, 404);
+    join("lab", "edge-5", 201, "").await;
+
+    // What is so already: each device gets in for as long as one Proplet is for it, and no longer.
+    make("default", "edge-5", "edge-5").await;
+    remove("namespaces/default/proplets/edge-5").await;
+    assert!(door.has("edge-5"));
+    door.add("roof");
+    door.add("roof-device");
+    remove("namespaces/lab/proplets/roof").await;
+    assert!(!door.has("roof") && !door.has("roof-device"));
+    remove("namespaces/lab/proplets/edge-5").await;
+    assert!(!door.has("edge-5"));
 }
 
 #[tokio::test]
@@ -527,7 +692,7 @@ async fn lines_of_a_task_are_followed_to_its_end() {
     assert_eq!(world.get("namespaces/lab/tasks/z/log").await.0, 404);
 }
 
-/// Every reference leads somewhere, and every path is one that is served.
+/// Every reference leads somewhere, and what is described is what is served, but for the page's files.
 #[tokio::test]
 async fn the_description_is_whole() {
     let world = World::new().await;
@@ -537,31 +702,42 @@ async fn the_description_is_whole() {
         .split("\"$ref\":\"#")
         .skip(1)
         .map(|rest| rest.split('"').next().unwrap());
-    let references: std::collections::BTreeSet<_> = references.collect();
+    let references: BTreeSet<_> = references.collect();
     assert!(references.len() > 10, "{references:?}");
     for reference in references {
         assert!(document.pointer(reference).is_some(), "{reference}");
     }
-    let mut operations = std::collections::BTreeSet::new();
+    let (mut described, mut names) = (BTreeSet::new(), BTreeSet::new());
     for (path, item) in document["paths"].as_object().unwrap() {
-        for (method, operation) in item
-            .as_object()
-            .unwrap()
-            .iter()
-            .filter(|(method, _)| *method != "parameters")
-        {
-            assert!(
-                operations.insert(operation["operationId"].as_str().unwrap().to_owned()),
-                "{path} {method}"
-            );
-            let path = path.replace("{namespace}", "lab").replace("{name}", "z");
-            let (code, status) = world
-                .ask(method.to_uppercase().parse().unwrap(), &path, Value::Null)
-                .await;
-            let is_known = code != 405 && !(code == 404 && status["reason"] == "");
-            assert!(is_known, "{method} {path}: {code} {status}");
+        let operations = item.as_object().unwrap().iter();
+        for (method, operation) in operations.filter(|(method, _)| *method != "parameters") {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name.to_owned()), "{path} {method}: {name}");
+            let parameters = [&item["parameters"], &operation["parameters"]];
+            let parameters = parameters.into_iter().filter_map(Value::as_array).flatten();
+            let in_path = parameters.filter(|parameter| parameter["in"] == "path").count();
+            assert_eq!(in_path, path.matches('{').count(), "{path} {method}");
+            described.insert((path.clone(), method.to_uppercase()));
         }
     }
+    assert_eq!(described, served(&world).await);
+}
+
+/// Paths, with the methods that they have.
+async fn served(world: &World) -> BTreeSet<(String, String)> {
+    let mut served = BTreeSet::new();
+    let routes = open().into_iter().chain(guarded());
+    let paths = routes.flat_map(|(path, _)| Kind::ALL.map(|kind| path.replace("{plural}", kind.plural())));
+    for path in paths.collect::<BTreeSet<_>>() {
+        let there = path.replace("{namespace}", "lab").replace("{name}", "z");
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let (code, status) = world.ask(method.clone(), &there, Value::Null).await;
+            if code != 405 && status["reason"] != "NoSuchPath" {
+                served.insert((path.clone(), method.to_string()));
+            }
+        }
+    }
+    served
 }
 
 /// A file that is in the folder and not in the table would be missing from the page only in a browser.

@@ -122,6 +122,13 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     if missing.is_empty() {
         return Ok(());
     }
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(explain)?;
+    if found == 0 && tables > 0 {
+        let problem = "it has tables, and not the number of their format: it's another program's, or was changed";
+        return Err(damaged(path, problem.to_owned()));
+    }
     let transaction = connection.transaction().map_err(explain)?;
     for migration in missing {
         transaction.execute_batch(migration).map_err(explain)?;
@@ -309,10 +316,22 @@ fn damaged(path: &Path, problem: String) -> OpenError {
 
 fn explain(path: &Path, source: rusqlite::Error) -> OpenError {
     match source.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, source.to_string()),
-        _ => OpenError::Unusable {
+        // What the system or another process doesn't let us do. Whatever else is wrong, it is what is in the file.
+        Some(
+            ErrorCode::CannotOpen
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::DiskFull
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::NoLargeFileSupport
+            | ErrorCode::OutOfMemory
+            | ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::SystemIoFailure,
+        ) => OpenError::Unusable {
             path: path.to_owned(),
             source,
         },
+        _ => damaged(path, source.to_string()),
     }
 }

@@ -252,6 +252,16 @@ fn what_is_no_state_says_so() {
         &|path| drop(Connection::open(path).unwrap().pragma_update(None, "user_version", 99)),
         "format 99, and this one knows up to 1",
     );
+    check(
+        "another",
+        &|path| {
+            Connection::open(path)
+                .unwrap()
+                .execute_batch("CREATE TABLE a (b)")
+                .unwrap()
+        },
+        "another program's",
+    );
     let row = |path: &Path, kind: &str, body: &str| {
         drop(Database::open(path).unwrap());
         let connection = Connection::open(path).unwrap();
@@ -265,11 +275,22 @@ fn what_is_no_state_says_so() {
         &|path| row(path, "Task", "{\"apiVersion\": 1}"),
         "Task lab/a: apiVersion",
     );
+    let no_text = |path: &Path| {
+        row(path, "Task", "{}");
+        let connection = Connection::open(path).unwrap();
+        connection
+            .execute("UPDATE resources SET body = CAST(x'7bff' AS TEXT)", [])
+            .unwrap();
+    };
+    check("bytes", &no_text, "is damaged");
     // What is seen to be there and can't be read is named.
-    let path = folder.path().join("lost");
-    row(&path, "Task", "{");
-    assert_eq!(repair(&path).unwrap().lost, ["Task lab/a"]);
-    Store::open(&path).unwrap();
+    for lose in [&|path: &Path| row(path, "Task", "{"), &no_text as &dyn Fn(&Path)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lost");
+        lose(&path);
+        assert_eq!(repair(&path).unwrap().lost, ["Task lab/a"]);
+        Store::open(&path).unwrap();
+    }
 }
 
 #[test]

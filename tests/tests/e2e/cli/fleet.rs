@@ -3,6 +3,8 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, api::PostParams};
 use propeller_api::{Phase, types};
 use propeller_tests::{PATIENCE, World, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,6 +23,32 @@ on_both_shells!(
     a_run_on_a_proplet_looks_like_one_here,
     ctrl_c_cancels_what_runs_on_a_proplet,
 );
+
+/// On a cluster, what a device needs is a Secret too. It goes with the proplet; another one of that name stays.
+#[tokio::test]
+async fn a_proplets_secret_comes_and_goes() -> Result<()> {
+    let world = World::kubernetes().await?;
+    let clerk = Clerk::new(&world).await?;
+    let secrets = Api::<Secret>::namespaced(world.client().await?, &world.namespace);
+    let add = |file| ["proplet", "add", "edge-1", "--broker", "mqtts://mqtt.lab", "--to", file];
+    let told = clerk.types(&add("first.toml")).await?;
+    ensure!(told.printed()?.contains("Secret proplet-edge-1"), "{}", told.printed()?);
+    let data = secrets.get("proplet-edge-1").await?.data.unwrap_or_default();
+    ensure!(data.contains_key("join.toml"), "{data:?}");
+    let remove = ["proplet", "remove", "edge-1"];
+    assert_eq!(clerk.types(&remove).await?.printed()?, "proplet/edge-1 removed");
+    ensure!(secrets.get_opt("proplet-edge-1").await?.is_none());
+
+    let others = json!({"metadata": {"name": "proplet-edge-1"}, "stringData": {"key": "value"}});
+    secrets
+        .create(&PostParams::default(), &serde_json::from_value(others)?)
+        .await?;
+    clerk.types(&add("second.toml")).await?.failed(6)?;
+    clerk.types(&remove).await?.printed()?;
+    ensure!(secrets.get_opt("proplet-edge-1").await?.is_some());
+    clerk.types(&remove).await?.failed(6)?;
+    Ok(())
+}
 
 async fn a_cordoned_proplet_gets_nothing_until_it_is_uncordoned(world: World) -> Result<()> {
     let clerk = Clerk::new(&world).await?;

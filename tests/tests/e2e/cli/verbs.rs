@@ -30,7 +30,8 @@ impl<'a> Clerk<'a> {
 
     /// The line, with what says where the control plane is.
     pub(super) fn line<'b>(&'b self, line: &[&'b str]) -> Vec<&'b str> {
-        let verb = line.len().min(1);
+        let words = if line.first() == Some(&"proplet") { 2 } else { 1 };
+        let verb = line.len().min(words);
         let place: &[&str] = match self.world.shell {
             Shell::Kubernetes(_) => &["--kube"],
             Shell::Standalone(_) => &[],
