@@ -4,7 +4,7 @@ use std::fmt;
 
 use indicatif::BinaryBytes;
 use propeller_api::Digest;
-use propeller_types::{Contract, Export, FunctionRef, Kind, Origin as Author, Wasi};
+use propeller_types::{Contract, Export, FunctionRef, Import, Kind, Origin as Author, Wasi};
 use serde::Serialize;
 
 use crate::{
@@ -128,10 +128,14 @@ impl fmt::Display for World<'_> {
             ..
         } = self.0;
         writeln!(f, "world root {{")?;
-        for import in imports {
+        // Types of the world itself are imported, too. They are among its definitions.
+        let is_provided = |import: &&Import| import.kind != Kind::Type;
+        let mut provided = imports.iter().filter(is_provided).peekable();
+        let has_some = provided.peek().is_some();
+        for import in provided {
             writeln!(f, "  import {};", import.name)?;
         }
-        if !imports.is_empty() && !exports.is_empty() {
+        if has_some && !exports.is_empty() {
             writeln!(f)?;
         }
         for ty in types {
@@ -243,6 +247,22 @@ world root {
             BinaryBytes(size as u64),
         );
         assert_eq!(inspected.to_string(), expected);
+    }
+
+    #[test]
+    fn types_of_the_world_are_defined_and_not_imported() {
+        let wat = r#"(component
+            (type $record (record (field "x" f64)))
+            (import "reading" (type $reading (eq $record)))
+            (core module $m (func (export "half") (param f64) (result f64) (local.get 0)))
+            (core instance $i (instantiate $m))
+            (func $half (param "of" $reading) (result f64) (canon lift (core func $i "half")))
+            (export "half" (func $half)))"#;
+        let contract = Contract::read(&wat::parse_str(wat).unwrap()).unwrap();
+        assert_eq!(
+            World(&contract).to_string(),
+            "world root {\n  record reading { x: f64 }\n  export half: func(of: reading) -> f64;\n}\n"
+        );
     }
 
     #[test]

@@ -198,8 +198,10 @@ mod tests {
         for (work, ran) in [("call: {function: f}", Ran::NoProgram), ("command: {}", Ran::Program)] {
             let task = TASK.replace("call: {function: f}", work);
             std::fs::write(&path, task).unwrap();
-            let mut known = Known::default();
-            known.ran = Ran::Program;
+            let mut known = Known {
+                ran: Ran::Program,
+                figures: None,
+            };
             let order = Order::new(path.to_str().unwrap(), Some("nothing"), &mut known);
             assert!(matches!(order.err(), Some(Failure::UnknownSource { .. })));
             assert_eq!(known.ran, ran);
