@@ -48,107 +48,16 @@ pub enum Language {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(pub String);
 
-/// Single words that Cargo refuses as names of packages, since they are
+/// Names that Cargo refuses as names of packages, since they are
 /// [keywords](https://doc.rust-lang.org/reference/keywords.html) or crates of its own, and the keywords of
-/// [WIT](https://component-model.bytecodealliance.org/design/wit.html). Two words are never one of them.
-const RESERVED: [&str; 96] = [
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "await",
-    "become",
-    "bool",
-    "borrow",
-    "box",
-    "break",
-    "char",
-    "const",
-    "constructor",
-    "continue",
-    "core",
-    "crate",
-    "deps",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "examples",
-    "export",
-    "extern",
-    "f32",
-    "f64",
-    "false",
-    "final",
-    "flags",
-    "fn",
-    "for",
-    "from",
-    "func",
-    "future",
-    "gen",
-    "if",
-    "impl",
-    "import",
-    "in",
-    "include",
-    "incremental",
-    "interface",
-    "let",
-    "list",
-    "loop",
-    "macro",
-    "map",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "option",
-    "override",
-    "own",
-    "package",
-    "priv",
-    "proc",
-    "pub",
-    "record",
-    "ref",
-    "resource",
-    "result",
-    "return",
-    "s16",
-    "s32",
-    "s64",
-    "s8",
-    "self",
-    "static",
-    "std",
-    "stream",
-    "string",
-    "struct",
-    "super",
-    "test",
-    "trait",
-    "true",
-    "try",
-    "tuple",
-    "type",
-    "typeof",
-    "u16",
-    "u32",
-    "u64",
-    "u8",
-    "union",
-    "unsafe",
-    "unsized",
-    "use",
-    "variant",
-    "virtual",
-    "where",
-    "while",
-    "with",
-    "world",
-    "yield",
-];
+/// [WIT](https://component-model.bytecodealliance.org/design/wit.html).
+const RESERVED: &str = "\
+    abstract alloc as async await become bool borrow box break char const constructor continue core crate deps do \
+    dyn else enum error-context examples export extern f32 f64 false final flags fn for from func future gen if \
+    impl import in include incremental interface let list loop macro map match mod move mut option override own \
+    package priv proc pub record ref resource result return s16 s32 s64 s8 self static std stream string struct \
+    super test trait true try tuple type typeof u16 u32 u64 u8 union unsafe unsized use variant virtual where \
+    while with world yield";
 
 impl FromStr for Name {
     type Err = &'static str;
@@ -160,12 +69,27 @@ impl FromStr for Name {
                     .bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         };
-        if RESERVED.contains(&text) {
-            Err("this word means something else in Rust or WIT: choose two words, such as my-component")
+        if RESERVED.split_whitespace().any(|word| word == text) {
+            Err("this name means something else in Rust or WIT: choose another, such as my-component")
         } else if text.len() <= 63 && text.split('-').all(word) {
             Ok(Self(text.to_owned()))
         } else {
             Err("write words of lowercase letters and digits with `-` between them, such as my-component")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_mean_nothing_else() {
+        for taken in ["fn", "world", "self", "error-context", "My", "a_b", "-a", ""] {
+            assert!(taken.parse::<Name>().is_err(), "{taken}");
+        }
+        for free in ["a", "greeter", "my-world", "fn-2"] {
+            assert_eq!(free.parse::<Name>().is_ok(), free != "fn-2", "{free}");
         }
     }
 }

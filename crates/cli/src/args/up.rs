@@ -24,7 +24,8 @@ const fn at(port: u16) -> SocketAddr {
 Everything runs in this one process, and is reachable from this machine only unless an address says otherwise. What is acknowledged is on disk: \
 kill it at any moment, start it again, and every task goes on. Ctrl-C and SIGTERM let the tasks of the local proplet finish; a second one doesn't.
 
-The other commands find it by what it writes to ~/.local/state/propeller/server.json, which only you can read.
+The other commands find it by what it writes to ~/.local/state/propeller/server.json, which only you can read. \
+Of several, they find the one that was there first.
 
 Examples:
   propeller up

@@ -115,6 +115,9 @@ pub enum ControlError {
     /// What a device needs would be lost.
     #[error("{} exists: name another file with `--to`, or make other credentials and replace it with `--replace`", .0.display())]
     JoinFileExists(PathBuf),
+    /// What is in it may be needed.
+    #[error("the Secret {0} is there, and isn't one of Propeller's: delete it, or choose another name for the proplet")]
+    OthersSecret(String),
     /// It would be the control plane.
     #[error(
         "`{}` is the control plane's own name at the broker, which may do everything there: choose another for the device",
@@ -228,7 +231,7 @@ impl ControlError {
             Self::Target(_) => "Usage",
             Self::JoinFileExists(_) => "FileExists",
             Self::ControlsName => "Usage",
-            Self::HasCredentials(_) => "AlreadyExists",
+            Self::HasCredentials(_) | Self::OthersSecret(_) => "AlreadyExists",
             Self::NoJoin(_) => "InvalidAnswer",
             Self::Contended { .. } => "Conflict",
             Self::TimedOut { .. } => "TimedOut",
@@ -259,6 +262,7 @@ impl ControlError {
             | Self::Answer { .. }
             | Self::NotFound { .. }
             | Self::HasCredentials(_)
+            | Self::OthersSecret(_)
             | Self::NoJoin(_)
             | Self::Contended { .. } => Exit::Control,
         }

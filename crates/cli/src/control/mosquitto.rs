@@ -33,11 +33,14 @@ pub fn knows(directory: &Path, name: &str) -> io::Result<bool> {
     Ok(passwords(directory)?.iter().any(|line| is_of(line, name)))
 }
 
-/// Lets somebody in by that name and password, and writes the rules if there are none.
-pub fn add(directory: &Path, name: &str, password: &SecretString) -> io::Result<()> {
+/// Lets somebody in by that name and password, and writes the rules if there are none. Not if somebody has that name who isn't to be replaced.
+pub fn add(directory: &Path, name: &str, password: &SecretString, replaces: bool) -> io::Result<bool> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let _alone = lock(directory)?;
     let mut lines = passwords(directory)?;
+    if !replaces && lines.iter().any(|line| is_of(line, name)) {
+        return Ok(false);
+    }
     lines.retain(|line| !is_of(line, name));
     lines.push(format!("{name}:{}", hash(password)));
     write(directory, &lines)?;
@@ -45,7 +48,7 @@ pub fn add(directory: &Path, name: &str, password: &SecretString) -> io::Result<
     if !rules.exists() {
         Private::begin(&rules)?.write(acl().as_bytes())?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Lets nobody in by that name. Whether somebody was.

@@ -17,7 +17,7 @@ use super::{
     kind::Kind,
     mosquitto,
     private::Private,
-    server::{MANAGED_BY, PROPELLER, Server},
+    server::{Forgotten, MANAGED_BY, PROPELLER, Server},
 };
 use crate::{
     args::{AddProplet, OtherBroker, RemoveProplet},
@@ -77,7 +77,7 @@ async fn here(args: &AddProplet, server: &Server) -> Result<(Join, Option<String
 /// A broker that is configured by files, or by hand.
 async fn elsewhere(args: &AddProplet, server: &Server) -> Result<(Join, Option<String>), Failure> {
     let name = args.name.as_str();
-    if args.broker.mosquitto.is_some() && name == mosquitto::CONTROL {
+    if name == mosquitto::CONTROL {
         return Err(ControlError::ControlsName.into());
     }
     if let Some(directory) = &args.broker.mosquitto
@@ -101,13 +101,17 @@ async fn elsewhere(args: &AddProplet, server: &Server) -> Result<(Join, Option<S
         Err(error) if error.code() != Some(409) => return Err(error.into()),
         _ => {}
     }
-    if let Some(directory) = &args.broker.mosquitto {
-        mosquitto::add(directory, name, &join.mqtt.password).map_err(unusable(directory))?;
-    }
     let secret = match args.server.kube {
         true => Some(keep_secret(&join, args.replace, server).await?),
         false => None,
     };
+    // Last: from here on the broker lets in who has this password, and nobody who had another.
+    if let Some(directory) = &args.broker.mosquitto {
+        let added = mosquitto::add(directory, name, &join.mqtt.password, args.replace);
+        if !added.map_err(unusable(directory))? {
+            return Err(ControlError::HasCredentials(name.to_owned()).into());
+        }
+    }
     Ok((join, secret))
 }
 
@@ -153,6 +157,21 @@ async fn keep_secret(join: &Join, replace: bool, server: &Server) -> Result<Stri
     Ok(name)
 }
 
+/// Who may remove proplets needn't be allowed to see Secrets.
+async fn forget_secret(name: &str, server: &Server, output: &Output) -> Result<bool, ControlError> {
+    match server.delete_secret(name).await {
+        Err(error) if error.code() == Some(403) => {
+            output.note(&format!("whether there is a Secret {name} can't be seen: {error}"));
+            Ok(false)
+        }
+        Ok(Forgotten::Others) => {
+            output.note(&format!("the Secret {name} isn't one of Propeller's, and stays"));
+            Ok(false)
+        }
+        done => Ok(matches!(done?, Forgotten::Gone)),
+    }
+}
+
 fn unusable(directory: &Path) -> impl Fn(io::Error) -> Failure {
     move |source| Failure::WriteFile {
         path: directory.to_owned(),
@@ -170,7 +189,7 @@ pub async fn remove(args: &RemoveProplet, server: &Server, output: &Output) -> R
     };
     let deleted = server.delete(Kind::Proplet, &server.namespace, name, None).await?;
     let secret = match args.server.kube {
-        true => server.delete_secret(&secret_of(&args.name)).await?,
+        true => forget_secret(&secret_of(&args.name), server, output).await?,
         false => false,
     };
     if deleted.is_none() && !known && !secret {

@@ -40,6 +40,15 @@ pub struct Server {
     pub namespace_is_given: bool,
 }
 
+/// What came of a Secret that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    Gone,
+    Missing,
+    /// It has that name, and isn't of Propeller.
+    Others,
+}
+
 /// Which objects of a kind.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
@@ -228,29 +237,43 @@ impl Server {
         let doing = || format!("keep the secret {name}");
         match self.ask(doing(), Ok(post("POST", &path, secret))).await {
             Err(error) if error.code() == Some(409) && replace => {
+                let found = self.secret(doing(), name).await?.unwrap_or_default();
+                if !is_ours(&found) {
+                    return Err(ControlError::OthersSecret(name.to_owned()));
+                }
+                let mut secret = secret.clone();
+                // Nobody has replaced it meanwhile.
+                secret["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
                 let path = format!("{path}/{name}");
-                self.ask(doing(), Ok(post("PUT", &path, secret))).await.map(drop)
+                self.ask(doing(), Ok(post("PUT", &path, &secret))).await.map(drop)
             }
             done => done.map(drop),
         }
     }
 
+    async fn secret(&self, doing: String, name: &str) -> Result<Option<Value>, ControlError> {
+        let path = format!("/api/v1/namespaces/{}/secrets/{name}", self.namespace);
+        let get = http::Request::get(path).body(vec![]);
+        match self.ask(doing, get.map_err(request::Error::BuildRequest)).await {
+            Err(error) if error.code() == Some(404) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
     /// Deletes a Secret that [`put_secret`](Self::put_secret) has made, if it's there. Another one of that name stays.
-    pub async fn delete_secret(&self, name: &str) -> Result<bool, ControlError> {
+    pub async fn delete_secret(&self, name: &str) -> Result<Forgotten, ControlError> {
         let path = format!("/api/v1/namespaces/{}/secrets/{name}", self.namespace);
         let doing = || format!("delete the secret {name}");
-        let get = http::Request::get(&path).body(vec![]);
-        let secret = match self.ask(doing(), get.map_err(request::Error::BuildRequest)).await {
-            Err(error) if error.code() == Some(404) => return Ok(false),
-            answer => answer?,
+        let Some(secret) = self.secret(doing(), name).await? else {
+            return Ok(Forgotten::Missing);
         };
-        if secret["metadata"]["labels"][MANAGED_BY] != PROPELLER {
-            return Ok(false);
+        if !is_ours(&secret) {
+            return Ok(Forgotten::Others);
         }
         let same = json!({"preconditions": {"uid": secret["metadata"]["uid"]}});
         match self.ask(doing(), Ok(post("DELETE", &path, &same))).await {
-            Err(error) if error.code() == Some(404) => Ok(false),
-            answer => answer.map(|_| true),
+            Err(error) if error.code() == Some(404) => Ok(Forgotten::Missing),
+            answer => answer.map(|_| Forgotten::Gone),
         }
     }
 
@@ -283,6 +306,10 @@ impl Server {
         };
         answer.map_err(|error| self.error(doing, error))
     }
+}
+
+fn is_ours(secret: &Value) -> bool {
+    secret["metadata"]["labels"][MANAGED_BY] == PROPELLER
 }
 
 fn post(method: &str, path: &str, body: &Value) -> http::Request<Vec<u8>> {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -46,7 +46,12 @@ impl Devices {
             path: path.clone(),
             problem: problem.to_string(),
         };
-        let hashes = read(&path).map_err(|error| damaged(&error))?;
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
+            Err(source) => return Err(UpError::Directory { path, source }),
+        };
+        let hashes: BTreeMap<String, String> = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
         for (name, hash) in &hashes {
             let hash = hash.parse().map_err(|error: AccountError| damaged(&error))?;
             accounts
@@ -72,14 +77,6 @@ impl Devices {
 
     fn keep(&self, hashes: &BTreeMap<String, String>) -> io::Result<()> {
         replace(&self.path, serde_json::to_string(hashes)?.as_bytes())
-    }
-}
-
-fn read(path: &Path) -> io::Result<BTreeMap<String, String>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(error),
     }
 }
 

@@ -166,6 +166,7 @@ impl Running {
             around,
             token: Arc::clone(&token),
             inspector: inspector::inspector(environment.clone(), registries),
+            door: Arc::default(),
             joiner: bus.devices.clone().map(|devices| devices as _),
             stop: stop_api.clone(),
         };
@@ -178,7 +179,7 @@ impl Running {
         let url = url(address);
         state.sign(Some(&url))?;
         let server_file = match environment.server_file() {
-            Some(path) => match ServerFile::write(&path, &url, &token)? {
+            Some(path) => match ServerFile::write(&path, &url, &state)? {
                 Written::Ours(file) => Some(file),
                 Written::Others(other) => {
                     let token = state.path("token");
@@ -302,15 +303,14 @@ async fn proplet_end(
 
 fn open(state: &State, wants_repair: bool, output: &Output) -> Result<Store, UpError> {
     let path = state.path("state.db");
-    if state.was_used() && is_empty(&path) {
-        if !wants_repair {
-            let problem = "it is missing or empty, and there was one before".to_owned();
-            return Err(OpenError::Damaged { path, problem }.into());
-        }
-        output.note("there is nothing to be read: it starts from nothing");
-        return Ok(Store::open(&path)?);
-    }
-    match Store::open(&path) {
+    let opened = match state.was_used() && is_empty(&path) {
+        true => Err(OpenError::Damaged {
+            path: path.clone(),
+            problem: "it is missing or empty, and there was one before".to_owned(),
+        }),
+        false => Store::open(&path),
+    };
+    match opened {
         Err(OpenError::Damaged { .. }) if wants_repair => {
             let Repaired { aside, read, lost } = repair(&path)?;
             let aside = aside.display();

@@ -3,11 +3,9 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    net::TcpStream,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process,
-    time::Duration,
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -16,9 +14,6 @@ use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use super::UpError;
-
-/// How soon another `propeller up` of this machine takes a connection.
-const SOON: Duration = Duration::from_millis(500);
 
 /// The directory, which is ours as long as this lives.
 pub struct State {
@@ -59,10 +54,9 @@ impl State {
             }
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
-        Ok(Self {
-            directory: directory.to_owned(),
-            lock,
-        })
+        // The one name that all its processes have for it.
+        let directory = directory.canonicalize().map_err(unusable)?;
+        Ok(Self { directory, lock })
     }
 
     /// Tells others who has it.
@@ -82,9 +76,9 @@ impl State {
         self.directory.join(name)
     }
 
-    /// Whether there was an `up` before that came as far as to have a store.
+    /// Whether there was an `up` before that came as far as to have a store: lines of tasks are kept after that is open.
     pub fn was_used(&self) -> bool {
-        self.path("token").exists()
+        self.path("logs").exists()
     }
 
     /// The token that the API asks for, the same at every start.
@@ -127,11 +121,12 @@ pub enum Written {
 
 impl ServerFile {
     /// Writes it, unless another one has, and is still up.
-    pub fn write(path: &Path, url: &str, token: &SecretString) -> Result<Written, UpError> {
-        if let Some(other) = living(path).filter(|other| other != url) {
+    pub fn write(path: &Path, url: &str, state: &State) -> Result<Written, UpError> {
+        if let Some(other) = living(path, &state.directory) {
             return Ok(Written::Others(other));
         }
-        let text = json!({"server": url, "token": token.expose_secret()}).to_string();
+        let token = state.token()?;
+        let text = json!({"server": url, "token": token.expose_secret(), "state": state.directory}).to_string();
         let write = || {
             private_directory(path.parent().unwrap_or(Path::new("/")))?;
             replace(path, text.as_bytes())
@@ -147,16 +142,20 @@ impl ServerFile {
     }
 }
 
-/// The URL that is in the file, if somebody answers there. What was killed has left its own behind.
-fn living(path: &Path) -> Option<String> {
+/// The URL that is in the file, if another process has the state directory that is in it. What was killed has left its file behind, and no lock.
+fn living(path: &Path, ours: &Path) -> Option<String> {
     let known: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    let url = known["server"].as_str()?;
-    let address = url.strip_prefix("http://")?.parse().ok()?;
-    TcpStream::connect_timeout(&address, SOON).ok()?;
-    Some(url.to_owned())
+    let theirs = Path::new(known["state"].as_str()?);
+    if theirs == ours {
+        return None;
+    }
+    match File::open(theirs.join("lock")).ok()?.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(known["server"].as_str()?.to_owned()),
+        _ => None,
+    }
 }
 
-/// Another one may have taken its place, if this one was taken for dead.
+/// Only what it has written itself: somebody else may have replaced it.
 impl Drop for ServerFile {
     fn drop(&mut self) {
         if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
@@ -191,8 +190,6 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
 
     #[test]
@@ -224,27 +221,31 @@ mod tests {
     fn the_file_for_others_goes_with_its_writer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server.json");
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let first = format!("http://{}", listener.local_addr().unwrap());
-        let write = |url: &str| ServerFile::write(&path, url, &secret()).unwrap();
-        let Written::Ours(ours) = write(&first) else {
+        let states = ["a", "b"].map(|name| folder.path().join(name));
+        let [a, b] = states.each_ref().map(|directory| State::claim(directory).unwrap());
+        let write = |url: &str, state: &State| ServerFile::write(&path, url, state).unwrap();
+        let Written::Ours(ours) = write("http://a:1", &a) else {
             panic!("nobody else was there")
         };
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        // One that is up stays the one that others find, and finds its own file when it's started again there.
-        assert!(matches!(write("http://127.0.0.1:1"), Written::Others(url) if url == first));
-        assert!(matches!(write(&first), Written::Ours(_)));
-        assert!(!path.exists(), "it went with the last writer");
-        let Written::Ours(killed) = write(&first) else {
+        // One that is up stays the one that others find.
+        assert!(matches!(write("http://b:1", &b), Written::Others(url) if url == "http://a:1"));
+        drop(ours);
+        assert!(!path.exists());
+
+        // One that was killed has left its file. Started again elsewhere, it is found there.
+        let Written::Ours(killed) = write("http://a:1", &a) else {
             panic!("the file was gone")
         };
         std::mem::forget(killed);
-        drop(listener);
-        let Written::Ours(second) = write("http://127.0.0.1:1") else {
+        let Written::Ours(again) = write("http://a:2", &a) else {
+            panic!("it is the same one")
+        };
+        std::mem::forget(again);
+        drop(a);
+        let Written::Ours(second) = write("http://b:1", &b) else {
             panic!("the first one is dead")
         };
-        drop(ours);
-        assert!(fs::read_to_string(&path).unwrap().contains("http://127.0.0.1:1\""));
         drop(second);
         assert!(!path.exists());
     }

@@ -1,9 +1,14 @@
 //! The certificates of the embedded broker: an authority that lasts as long as the state, and a certificate that is made with every start.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use propeller_embed::broker::TlsListener;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     UpError,
@@ -22,7 +27,7 @@ pub enum CertificateError {
         "the authority in it is damaged: put a copy of the files back, or move them away; without them, every device needs \
          `propeller proplet add NAME --replace` and the new file"
     )]
-    Damaged(#[source] rcgen::Error),
+    Damaged(#[source] Box<dyn Error + Send + Sync>),
     /// One of them.
     #[error("can't make it")]
     Make(#[from] rcgen::Error),
@@ -58,15 +63,18 @@ fn files(host: &str, folder: PathBuf) -> Result<(TlsListener, String), Certifica
 }
 
 /// Its key is written last, so that where there is a key, devices may know the certificate.
-fn authority(folder: &std::path::Path) -> Result<(String, Issuer<'static, KeyPair>), CertificateError> {
+fn authority(folder: &Path) -> Result<(String, Issuer<'static, KeyPair>), CertificateError> {
     let (certificate_path, key_path) = (folder.join("ca.pem"), folder.join("ca-key.pem"));
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     params.distinguished_name.push(DnType::CommonName, "propeller up");
-    if let Ok(key) = fs::read_to_string(&key_path) {
-        let certificate = fs::read_to_string(&certificate_path)?;
-        let key = KeyPair::from_pem(&key).map_err(CertificateError::Damaged)?;
+    // Whatever is there and can't be used is told. Another authority would lock every device out.
+    let read = |path: &Path| fs::read_to_string(path).map_err(unreadable);
+    if key_path.exists() {
+        let key = KeyPair::from_pem(&read(&key_path)?).map_err(damaged)?;
+        let certificate = read(&certificate_path)?;
+        CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(damaged)?;
         return Ok((certificate, Issuer::new(params, key)));
     }
     let key = KeyPair::generate()?;
@@ -74,4 +82,15 @@ fn authority(folder: &std::path::Path) -> Result<(String, Issuer<'static, KeyPai
     replace(&certificate_path, certificate.as_bytes())?;
     replace(&key_path, key.serialize_pem().as_bytes())?;
     Ok((certificate, Issuer::new(params, key)))
+}
+
+fn unreadable(error: io::Error) -> CertificateError {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidData => damaged(error),
+        _ => error.into(),
+    }
+}
+
+fn damaged(why: impl Error + Send + Sync + 'static) -> CertificateError {
+    CertificateError::Damaged(why.into())
 }

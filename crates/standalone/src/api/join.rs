@@ -89,6 +89,7 @@ pub(super) async fn join(
         .validate()
         .map_err(|invalid| Status::invalid(Kind::Proplet, &name, invalid))?;
     let key = proplet.key();
+    let _alone = api.door.lock().await;
     check(&api.store, &key, &id)?;
     let device = id.clone();
     let joined = spawn_blocking(move || joiner.join(&device, wish.replace)).await;

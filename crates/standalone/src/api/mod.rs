@@ -34,7 +34,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Mutex};
 use tokio_util::sync::CancellationToken;
 
 use self::select::{Extract, Query, Selection};
@@ -72,6 +72,8 @@ pub struct Api {
     pub inspector: Inspector,
     /// Lets devices in, where there is a broker to let them into.
     pub joiner: Option<Arc<dyn Joiner>>,
+    /// Held by who lets a device in, or takes it away, from what it sees in the store to what it writes there.
+    pub door: Arc<Mutex<()>>,
     /// Ends watches, which last long.
     pub stop: CancellationToken,
 }

@@ -194,6 +194,10 @@ pub(super) async fn delete(
         wish => serde_json::from_value(wish).map_err(|error| Status::bad_request(error.to_string()))?,
     };
     let is_dry = is_dry(options.dry_run.iter().chain(&dry_run))?;
+    let _alone = match kind {
+        Kind::Proplet => Some(api.door.lock().await),
+        Kind::Task => None,
+    };
     // A deletion that is refused leaves the credentials as they are.
     match api.store.get(kind, &key) {
         Some(found) if !preconditions.hold_for(found.metadata()) => {

@@ -84,6 +84,7 @@ impl World {
             token: Arc::new("let-me-in".into()),
             inspector,
             joiner,
+            door: Arc::default(),
             stop: CancellationToken::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

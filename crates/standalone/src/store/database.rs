@@ -122,12 +122,18 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), OpenError> {
     if missing.is_empty() {
         return Ok(());
     }
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(explain)?;
-    if found == 0 && tables > 0 {
-        let problem = "it has tables, and not the number of their format: it's another program's, or was changed";
-        return Err(damaged(path, problem.to_owned()));
+    if found == 0 {
+        let of_schema = |query: &str| {
+            connection
+                .query_row(query, [], |row| row.get::<_, i64>(0))
+                .map_err(explain)
+        };
+        if of_schema("SELECT count(*) FROM sqlite_schema WHERE name IN ('resources', 'facts')")? > 0 {
+            return Err(damaged(path, "the number of its format is gone".to_owned()));
+        }
+        if of_schema("SELECT count(*) FROM sqlite_schema")? > 0 {
+            return Err(OpenError::Foreign { path: path.to_owned() });
+        }
     }
     let transaction = connection.transaction().map_err(explain)?;
     for migration in missing {
@@ -212,7 +218,7 @@ pub fn repair(path: &Path) -> Result<Repaired, OpenError> {
     // SQLite finds what was written ahead by these names.
     for end in ["", "-wal", "-shm"] {
         match fs::copy(with(path, end), with(&aside, end)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound || end.is_empty() => return Err(unusable(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
             _ => {}
         }
     }
@@ -314,24 +320,32 @@ fn damaged(path: &Path, problem: String) -> OpenError {
     }
 }
 
+/// What SQLite or its values say of a file that isn't what was written. All else is the system's, or ours.
 fn explain(path: &Path, source: rusqlite::Error) -> OpenError {
-    match source.sqlite_error_code() {
-        // What the system or another process doesn't let us do. Whatever else is wrong, it is what is in the file.
-        Some(
-            ErrorCode::CannotOpen
-            | ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
-            | ErrorCode::DiskFull
-            | ErrorCode::FileLockingProtocolFailed
-            | ErrorCode::NoLargeFileSupport
-            | ErrorCode::OutOfMemory
-            | ErrorCode::PermissionDenied
-            | ErrorCode::ReadOnly
-            | ErrorCode::SystemIoFailure,
-        ) => OpenError::Unusable {
+    use rusqlite::Error;
+    let is_damage = match &source {
+        Error::InvalidColumnType(..)
+        | Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::Utf8Error(..)
+        | Error::QueryReturnedNoRows => true,
+        other => matches!(
+            other.sqlite_error_code(),
+            Some(
+                ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::ConstraintViolation
+                    | ErrorCode::TypeMismatch
+                    // As of a table that isn't there.
+                    | ErrorCode::Unknown
+            )
+        ),
+    };
+    match is_damage {
+        true => damaged(path, source.to_string()),
+        false => OpenError::Unusable {
             path: path.to_owned(),
             source,
         },
-        _ => damaged(path, source.to_string()),
     }
 }

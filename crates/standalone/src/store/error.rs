@@ -26,6 +26,12 @@ pub enum OpenError {
         /// What is wrong.
         problem: String,
     },
+    /// It was never ours.
+    #[error("{} is a database of another program: choose another directory for the state", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A newer version wrote it.
     #[error(
         "the state {} was written by a newer version (format {found}, and this one knows up to {known}): run that version", path.display()

@@ -260,7 +260,7 @@ fn what_is_no_state_says_so() {
                 .execute_batch("CREATE TABLE a (b)")
                 .unwrap()
         },
-        "another program's",
+        "of another program",
     );
     let row = |path: &Path, kind: &str, body: &str| {
         drop(Database::open(path).unwrap());

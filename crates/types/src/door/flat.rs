@@ -43,13 +43,13 @@ pub(super) fn describe(bytes: &[u8], survey: &Survey<'_>) -> Result<Vec<u8>, Lif
     if functions.is_empty() && !survey.is_command() {
         return Err(LiftError::NoFunctions);
     }
-    let mut module = with_exports(bytes, &exports(survey, &functions)?)?;
+    let mut module = with_exports(bytes, survey, &exports(survey, &functions)?)?;
     let exported: String = functions
         .iter()
         .map(|function| format!("export %{}: {};\n", function.name, function.signature))
         .collect();
     let mut resolve = Resolve::default();
-    let (imported, packages) = if survey.imports_exit() {
+    let (imported, packages) = if survey.exits {
         (format!("import {EXIT};"), EXIT_PACKAGE)
     } else {
         Default::default()
@@ -169,13 +169,13 @@ fn exports(survey: &Survey<'_>, functions: &[Function<'_>]) -> Result<ExportSect
 
 /// The same imports, but for `proc_exit`. What stands for it has the same type in the canonical ABI, which makes a `u8` of
 /// an `i32` by its last byte, as Unix does of a program's code.
-fn imports(section: ImportSectionReader<'_>) -> Result<ImportSection, LiftError> {
+fn imports(section: ImportSectionReader<'_>, survey: &Survey<'_>) -> Result<ImportSection, LiftError> {
     let mut imports = ImportSection::new();
     for import in section.into_imports() {
         let import = import.map_err(refused)?;
         let ty = RoundtripReencoder.entity_type(import.ty).map_err(refused)?;
         let (module, name) = match (import.module, import.name) {
-            (WASI, "proc_exit") => (EXIT, "exit-with-code"),
+            (WASI, "proc_exit") if survey.exits => (EXIT, "exit-with-code"),
             other => other,
         };
         imports.import(module, name, ty);
@@ -184,14 +184,14 @@ fn imports(section: ImportSectionReader<'_>) -> Result<ImportSection, LiftError>
 }
 
 /// The module with these exports in place of its own, and everything else but [`imports`] as it is.
-fn with_exports(bytes: &[u8], exports: &ExportSection) -> Result<Vec<u8>, LiftError> {
+fn with_exports(bytes: &[u8], survey: &Survey<'_>, exports: &ExportSection) -> Result<Vec<u8>, LiftError> {
     let mut module = wasm_encoder::Module::new();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(refused)?;
         if let Payload::ExportSection(_) = payload {
             module.section(exports);
         } else if let Payload::ImportSection(section) = payload {
-            module.section(&imports(section)?);
+            module.section(&imports(section, survey)?);
         } else if let Some((id, range)) = payload.as_section() {
             let data = bytes.get(range).unwrap_or_default();
             module.section(&RawSection { id, data });

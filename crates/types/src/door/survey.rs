@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as WASI;
 use wasmparser::{
     BinaryReaderError, CompositeInnerType, CustomSectionReader, Export, ExternalKind, FuncType, KnownCustom, Name,
-    NameSectionReader, Parser, Payload, ValidPayload, Validator, WasmFeatures, types::Types,
+    NameSectionReader, Parser, Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures, types::Types,
 };
 
 use super::{LiftError, flat::MAX_PARAMS};
@@ -24,6 +24,8 @@ pub(super) struct Survey<'a> {
     types: Types,
     imports: Vec<(&'a str, &'a str)>,
     pub(super) exports: Vec<Export<'a>>,
+    /// Whether it imports `proc_exit`, with the type that it has, and with no other. With another one, the adapter says so.
+    pub(super) exits: bool,
     /// Whether it has a `component-type` section.
     pub(super) describes_world: bool,
     /// The names of exported functions' first variables, by function and variable.
@@ -35,11 +37,14 @@ impl<'a> Survey<'a> {
     pub(super) fn of(bytes: &'a [u8]) -> Result<Self, LiftError> {
         let mut validator = Validator::new_with_features(WasmFeatures::all());
         let (mut imports, mut exports, mut customs) = (Vec::new(), Vec::new(), Vec::new());
+        // Imported functions come first, and the index of each is how many came before.
+        let (mut functions, mut exits) = (0, Vec::new());
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(malformed)?;
             if let ValidPayload::End(types) = validator.payload(&payload).map_err(malformed)? {
                 check_memories(&types)?;
                 return Ok(Self {
+                    exits: !exits.is_empty() && exits.iter().all(|index| takes_a_code(&types, *index)),
                     describes_world: describes_world(&customs)?,
                     locals: locals(&customs, &exports),
                     types,
@@ -52,6 +57,12 @@ impl<'a> Survey<'a> {
                     for import in section.into_imports() {
                         let import = import.map_err(malformed)?;
                         imports.push((import.module, import.name));
+                        if (import.module, import.name) == (WASI, "proc_exit") {
+                            exits.push(functions);
+                        }
+                        if matches!(import.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)) {
+                            functions += 1;
+                        }
                         bound(imports.len(), MAX_ITEMS, "imports")?;
                     }
                 }
@@ -85,10 +96,6 @@ impl<'a> Survey<'a> {
         self.imports.iter().any(|(module, _)| *module == WASI)
     }
 
-    pub(super) fn imports_exit(&self) -> bool {
-        self.imports.contains(&(WASI, "proc_exit"))
-    }
-
     /// Whether it's a program: one that exports `_start`.
     pub(super) fn is_command(&self) -> bool {
         self.functions()
@@ -117,6 +124,19 @@ impl<'a> Survey<'a> {
     /// What the module calls this variable of an exported function, if it says so. The first ones are its parameters.
     pub(super) fn local(&self, function: u32, variable: u32) -> Option<&'a str> {
         self.locals.get(&(function, variable)).copied()
+    }
+}
+
+/// Whether the imported function is a `(param i32)`.
+fn takes_a_code(types: &Types, index: u32) -> bool {
+    let types = types.as_ref();
+    if index >= types.function_count() {
+        return false;
+    }
+    let ty = types.core_function_at(index);
+    match &types[ty].composite_type.inner {
+        CompositeInnerType::Func(ty) => ty.params() == [ValType::I32] && ty.results().is_empty(),
+        _ => false,
     }
 }
 

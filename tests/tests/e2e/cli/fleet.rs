@@ -44,6 +44,13 @@ async fn a_proplets_secret_comes_and_goes() -> Result<()> {
         .create(&PostParams::default(), &serde_json::from_value(others)?)
         .await?;
     clerk.types(&add("second.toml")).await?.failed(6)?;
+    let replacing = [add("third.toml").as_slice(), &["--replace"]].concat();
+    let refused = clerk.types(&replacing).await?;
+    ensure!(
+        refused.failed(6)?.contains("isn't one of Propeller's"),
+        "{}",
+        refused.stderr
+    );
     clerk.types(&remove).await?.printed()?;
     ensure!(secrets.get_opt("proplet-edge-1").await?.is_some());
     clerk.types(&remove).await?.failed(6)?;
