@@ -1,9 +1,9 @@
 //! `propeller new` and `propeller build`: from a name to a component that runs.
 
-use std::{env, path::PathBuf};
+use std::{env, os::unix::fs::symlink, path::PathBuf};
 
-use anyhow::{Context, Result};
-use propeller_tests::cargo;
+use anyhow::{Context, Result, ensure};
+use propeller_tests::{cargo, languages};
 use tokio::time::{Duration, timeout};
 
 use super::{Ended, Person};
@@ -41,6 +41,35 @@ async fn a_new_component_in_rust_is_built_and_run() -> Result<()> {
     let file = built.printed()?;
     assert!(file.ends_with("wasm32-wasip2/release/greeter.wasm"), "{file}");
     let greeted = person.types(&["run", file, "greet(\"you\")"]).await?;
+    assert_eq!(greeted.printed()?, "\"Hello, you!\"");
+    Ok(())
+}
+
+/// With what the examples are built with.
+#[tokio::test]
+async fn new_components_in_javascript_and_python_are_built() -> Result<()> {
+    let person = Person::new().await?;
+    let [node_modules, venv] = languages::tools().await?;
+    for (name, language, tools, place) in [
+        ("hello-js", "javascript", node_modules, "node_modules"),
+        ("hello-py", "python", venv, ".venv"),
+    ] {
+        person.types(&["new", name, "--lang", language]).await?.printed()?;
+        symlink(tools, person.home().join(name).join(place))?;
+        let line = ["build", name];
+        let mut command = person.command(&line);
+        command.envs(env::var_os("PATH").map(|path| ("PATH", path)));
+        let built = Ended::new(&line, timeout(COMPILING, command.output()).await??);
+        let inspected = person.types(&["inspect", built.printed()?]).await?;
+        let world = inspected.printed()?;
+        ensure!(
+            world.contains("greet: func(name: string) -> string"),
+            "{language}: {world}"
+        );
+    }
+    let greeted = person
+        .types(&["run", "hello-js/target/hello-js.wasm", "greet(\"you\")"])
+        .await?;
     assert_eq!(greeted.printed()?, "\"Hello, you!\"");
     Ok(())
 }
