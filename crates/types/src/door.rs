@@ -9,6 +9,7 @@
 
 mod encode;
 mod error;
+mod exit;
 mod flat;
 mod names;
 mod survey;
@@ -30,10 +31,13 @@ pub fn lift(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LiftError> {
         return Ok(Cow::Borrowed(bytes));
     }
     let survey = Survey::of(bytes)?;
-    if survey.describes_world {
-        return encode::component(bytes, &survey).map(Cow::Owned);
+    let mut module = Cow::Borrowed(bytes);
+    if !survey.describes_world {
+        survey.check_imports()?;
+        module = Cow::Owned(flat::describe(bytes, &survey)?);
     }
-    survey.check_imports()?;
-    let module = flat::describe(bytes, &survey)?;
+    if survey.exits {
+        module = Cow::Owned(exit::with_code(&module)?);
+    }
     encode::component(&module, &survey).map(Cow::Owned)
 }

@@ -316,37 +316,18 @@ async fn a_device_joins_over_tls() -> Result<()> {
 #[tokio::test]
 async fn mosquitto_takes_the_files_that_were_written() -> Result<()> {
     let home = Home::new().await?;
-    let mut passwords = Vec::new();
-    for name in ["edge-1", "edge-2", "edge-1"] {
-        let file = format!("{name}.toml");
-        let line = [
-            "proplet",
-            "add",
-            name,
-            "--broker",
-            "mqtt://mqtt.lab",
-            "--mosquitto",
-            "rules",
-            "--to",
-            &file,
-            "--replace",
-        ];
-        home.types(&line).await?;
-        passwords.push(joined(&home, &file)?.1);
-    }
-    // Some at once: nobody is lost.
     let add = async |name: &str| {
-        let line = [
-            "proplet",
-            "add",
-            name,
-            "--broker",
-            "mqtt://mqtt.lab",
-            "--mosquitto",
-            "rules",
-        ];
+        let file = format!("{name}.toml");
+        let mut line = vec!["proplet", "add", name, "--broker", "mqtt://mqtt.lab"];
+        line.extend(["--mosquitto", "rules", "--to", &file, "--replace"]);
         home.types(&line).await
     };
+    let mut passwords = Vec::new();
+    for name in ["edge-1", "edge-2", "edge-1"] {
+        add(name).await?;
+        passwords.push(joined(&home, &format!("{name}.toml"))?.1);
+    }
+    // Some at once: nobody is lost.
     tokio::try_join!(add("edge-3"), add("edge-4"), add("edge-5"), add("edge-6"))?;
     let directory = home.person.home().join("rules");
     let known = fs::read_to_string(directory.join("passwords"))?;

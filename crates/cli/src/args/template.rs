@@ -88,8 +88,8 @@ mod tests {
         for taken in ["fn", "world", "self", "error-context", "My", "a_b", "-a", ""] {
             assert!(taken.parse::<Name>().is_err(), "{taken}");
         }
-        for free in ["a", "greeter", "my-world", "fn-2"] {
-            assert_eq!(free.parse::<Name>().is_ok(), free != "fn-2", "{free}");
+        for free in ["a", "greeter", "my-world", "v2"] {
+            assert!(free.parse::<Name>().is_ok(), "{free}");
         }
     }
 }

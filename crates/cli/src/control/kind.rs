@@ -108,6 +108,17 @@ impl Target {
     }
 }
 
+/// The name of one of that kind, from `NAME` or `KIND/NAME`.
+pub fn name_of(kind: Kind, word: &str) -> Result<String, ControlError> {
+    match word.split_once('/') {
+        None => checked(word),
+        Some((of, name)) if Kind::named(of) == Some(kind) => checked(name),
+        Some(_) => Err(ControlError::Target(format!(
+            "`{word}` is no {kind}: write the name of one"
+        ))),
+    }
+}
+
 /// A name that resources can have, and that means nothing else in a URL.
 fn checked(name: &str) -> Result<String, ControlError> {
     match is_dns_subdomain(name) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     ControlError,
-    kind::{Kind, Target, text},
+    kind::{Kind, name_of, text},
     server::Server,
     table::clean,
 };
@@ -19,18 +19,8 @@ use crate::{
 
 /// Shows the lines as they come: those of standard output there, and those of standard error here, too.
 pub async fn logs(args: &Logs, server: &Server, output: &Output) -> Result<(), Failure> {
-    let name = match args.task.split_once('/') {
-        None => Target::named(&["task".to_owned(), args.task.clone()])?.names.remove(0),
-        Some(_) => match Target::named(std::slice::from_ref(&args.task))? {
-            Target {
-                kind: Kind::Task,
-                mut names,
-            } => names.remove(0),
-            _ => return Err(ControlError::Target("only tasks write lines: write the name of one".to_owned()).into()),
-        },
-    };
-    let name = name.as_str();
-    let lines = server.lines(name, args.follow, args.tail).await?;
+    let name = name_of(Kind::Task, &args.task)?;
+    let lines = server.lines(&name, args.follow, args.tail).await?;
     let mut lines = std::pin::pin!(lines.lines());
     let broken = |source: io::Error| server.broken(format!("read the lines of task/{name}"), source);
     while let Some(line) = lines.try_next().await.map_err(broken)? {

@@ -27,6 +27,7 @@ mod private;
 mod proplet;
 pub mod remote;
 mod rerun;
+mod secret;
 mod server;
 mod table;
 mod wait;

@@ -12,13 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{
-    ControlError,
-    kind::Kind,
-    mosquitto,
-    private::Private,
-    server::{Forgotten, MANAGED_BY, PROPELLER, Server},
-};
+use super::{ControlError, kind::Kind, mosquitto, private::Private, secret, server::Server};
 use crate::{
     args::{AddProplet, OtherBroker, RemoveProplet},
     failure::Failure,
@@ -102,7 +96,7 @@ async fn elsewhere(args: &AddProplet, server: &Server) -> Result<(Join, Option<S
         _ => {}
     }
     let secret = match args.server.kube {
-        true => Some(keep_secret(&join, args.replace, server).await?),
+        true => Some(secret::keep(&join, args.replace, server).await?),
         false => None,
     };
     // Last: from here on the broker lets in who has this password, and nobody who had another.
@@ -138,40 +132,6 @@ fn credentials(id: &PropletId, args: &OtherBroker) -> Result<Join, Failure> {
     })
 }
 
-/// The Secret for a proplet in a pod.
-fn secret_of(id: &PropletId) -> String {
-    format!("proplet-{id}")
-}
-
-/// Keeps what it needs there. Returns the Secret's name.
-async fn keep_secret(join: &Join, replace: bool, server: &Server) -> Result<String, Failure> {
-    let name = secret_of(&join.id);
-    let text = toml::to_string(join).map_err(|error| ControlError::NoJoin(error.to_string()))?;
-    let secret = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": server.namespace, "labels": {MANAGED_BY: PROPELLER}},
-        "stringData": {"join.toml": text},
-    });
-    server.put_secret(&name, &secret, replace).await?;
-    Ok(name)
-}
-
-/// Who may remove proplets needn't be allowed to see Secrets.
-async fn forget_secret(name: &str, server: &Server, output: &Output) -> Result<bool, ControlError> {
-    match server.delete_secret(name).await {
-        Err(error) if error.code() == Some(403) => {
-            output.note(&format!("whether there is a Secret {name} can't be seen: {error}"));
-            Ok(false)
-        }
-        Ok(Forgotten::Others) => {
-            output.note(&format!("the Secret {name} isn't one of Propeller's, and stays"));
-            Ok(false)
-        }
-        done => Ok(matches!(done?, Forgotten::Gone)),
-    }
-}
-
 fn unusable(directory: &Path) -> impl Fn(io::Error) -> Failure {
     move |source| Failure::WriteFile {
         path: directory.to_owned(),
@@ -189,7 +149,7 @@ pub async fn remove(args: &RemoveProplet, server: &Server, output: &Output) -> R
     };
     let deleted = server.delete(Kind::Proplet, &server.namespace, name, None).await?;
     let secret = match args.server.kube {
-        true => forget_secret(&secret_of(&args.name), server, output).await?,
+        true => secret::forget(&args.name, server, output).await?,
         false => false,
     };
     if deleted.is_none() && !known && !secret {

@@ -21,12 +21,6 @@ use super::{
 };
 use crate::{args::ServerArgs, failure::Failure, settings::Environment};
 
-/// The [recommended label](https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/) that says whose an object is.
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-
-/// Ours.
-pub const PROPELLER: &str = "propeller";
-
 /// Objects in one answer. More come in further ones.
 const PAGE: u32 = 500;
 
@@ -38,15 +32,6 @@ pub struct Server {
     pub namespace: String,
     /// Whether a person said the namespace.
     pub namespace_is_given: bool,
-}
-
-/// What came of a Secret that was to be deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forgotten {
-    Gone,
-    Missing,
-    /// It has that name, and isn't of Propeller.
-    Others,
 }
 
 /// Which objects of a kind.
@@ -231,52 +216,6 @@ impl Server {
         self.ask(format!("let {name} in"), Ok(post("POST", &path, wish))).await
     }
 
-    /// Makes a Secret of Kubernetes', or puts it in the place of the one that is there.
-    pub async fn put_secret(&self, name: &str, secret: &Value, replace: bool) -> Result<(), ControlError> {
-        let path = format!("/api/v1/namespaces/{}/secrets", self.namespace);
-        let doing = || format!("keep the secret {name}");
-        match self.ask(doing(), Ok(post("POST", &path, secret))).await {
-            Err(error) if error.code() == Some(409) && replace => {
-                let found = self.secret(doing(), name).await?.unwrap_or_default();
-                if !is_ours(&found) {
-                    return Err(ControlError::OthersSecret(name.to_owned()));
-                }
-                let mut secret = secret.clone();
-                // Nobody has replaced it meanwhile.
-                secret["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
-                let path = format!("{path}/{name}");
-                self.ask(doing(), Ok(post("PUT", &path, &secret))).await.map(drop)
-            }
-            done => done.map(drop),
-        }
-    }
-
-    async fn secret(&self, doing: String, name: &str) -> Result<Option<Value>, ControlError> {
-        let path = format!("/api/v1/namespaces/{}/secrets/{name}", self.namespace);
-        let get = http::Request::get(path).body(vec![]);
-        match self.ask(doing, get.map_err(request::Error::BuildRequest)).await {
-            Err(error) if error.code() == Some(404) => Ok(None),
-            answer => answer.map(Some),
-        }
-    }
-
-    /// Deletes a Secret that [`put_secret`](Self::put_secret) has made, if it's there. Another one of that name stays.
-    pub async fn delete_secret(&self, name: &str) -> Result<Forgotten, ControlError> {
-        let path = format!("/api/v1/namespaces/{}/secrets/{name}", self.namespace);
-        let doing = || format!("delete the secret {name}");
-        let Some(secret) = self.secret(doing(), name).await? else {
-            return Ok(Forgotten::Missing);
-        };
-        if !is_ours(&secret) {
-            return Ok(Forgotten::Others);
-        }
-        let same = json!({"preconditions": {"uid": secret["metadata"]["uid"]}});
-        match self.ask(doing(), Ok(post("DELETE", &path, &same))).await {
-            Err(error) if error.code() == Some(404) => Ok(Forgotten::Missing),
-            answer => answer.map(|_| Forgotten::Gone),
-        }
-    }
-
     /// What is said of an answer that broke off.
     pub fn broken(&self, doing: String, source: io::Error) -> ControlError {
         self.error(doing, kube::Error::ReadEvents(source))
@@ -295,7 +234,7 @@ impl Server {
         ControlError::of(doing, &self.place, error)
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         doing: String,
         request: Result<http::Request<Vec<u8>>, request::Error>,
@@ -308,11 +247,7 @@ impl Server {
     }
 }
 
-fn is_ours(secret: &Value) -> bool {
-    secret["metadata"]["labels"][MANAGED_BY] == PROPELLER
-}
-
-fn post(method: &str, path: &str, body: &Value) -> http::Request<Vec<u8>> {
+pub(super) fn post(method: &str, path: &str, body: &Value) -> http::Request<Vec<u8>> {
     let mut request = http::Request::new(body.to_string().into_bytes());
     // What can't be a method or a path is answered by the server.
     *request.method_mut() = method.parse().unwrap_or_default();

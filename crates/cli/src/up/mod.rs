@@ -60,8 +60,6 @@ const NAMESPACE: &str = "default";
 #[serde(rename_all = "camelCase")]
 struct Listening {
     api: String,
-    /// The web page.
-    page: String,
     mqtt: String,
     /// As devices see it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,22 +177,11 @@ impl Running {
         let url = url(address);
         state.sign(Some(&url))?;
         let server_file = match environment.server_file() {
-            Some(path) => match ServerFile::write(&path, &url, &state)? {
-                Written::Ours(file) => Some(file),
-                Written::Others(other) => {
-                    let token = state.path("token");
-                    let token = token.display();
-                    output.note(&format!(
-                        "other commands here speak to {other}, which is up already; to this one with `--server {url} --token-file {token}`"
-                    ));
-                    None
-                }
-            },
+            Some(path) => be_found(&path, &url, &state, output)?,
             None => None,
         };
         Ok(Self {
             listening: Listening {
-                page: format!("{url}/"),
                 api: url,
                 mqtt: bus.url(),
                 mqtts: bus.devices_url(),
@@ -301,6 +288,21 @@ async fn proplet_end(
     Ok(task.await??)
 }
 
+/// Lets other commands find this one, unless they find another.
+fn be_found(path: &Path, url: &str, state: &State, output: &Output) -> Result<Option<ServerFile>, UpError> {
+    match ServerFile::write(path, url, state)? {
+        Written::Ours(file) => Ok(Some(file)),
+        Written::Others(other) => {
+            let token = state.path("token");
+            let token = token.display();
+            output.note(&format!(
+                "other commands here speak to {other}, which is up already; to this one with `--server {url} --token-file {token}`"
+            ));
+            Ok(None)
+        }
+    }
+}
+
 fn open(state: &State, wants_repair: bool, output: &Output) -> Result<Store, UpError> {
     let path = state.path("state.db");
     let opened = match state.was_used() && is_empty(&path) {
@@ -361,7 +363,7 @@ fn reference(address: SocketAddr) -> String {
 impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "API       {}", self.api)?;
-        writeln!(f, "web page  {}", self.page)?;
+        writeln!(f, "web page  {}/", self.api)?;
         writeln!(f, "broker    {}", self.mqtt)?;
         if let Some(mqtts) = &self.mqtts {
             writeln!(f, "devices   {mqtts}")?;

@@ -2,12 +2,8 @@
 
 use std::collections::HashMap;
 
-use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as WASI;
-use wasm_encoder::{
-    ExportKind, ExportSection, ImportSection, RawSection,
-    reencode::{Reencode, RoundtripReencoder},
-};
-use wasmparser::{Export, ExternalKind, FuncType, ImportSectionReader, Parser, Payload, ValType};
+use wasm_encoder::{ExportKind, ExportSection, RawSection};
+use wasmparser::{Export, ExternalKind, FuncType, Parser, Payload, ValType};
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
@@ -19,13 +15,6 @@ use crate::text::clip;
 /// a function that doesn't know of it can't read.
 pub(super) const MAX_PARAMS: usize = 16;
 
-/// The interface behind `proc_exit`, in the version that the adapter imports. The adapter itself would end the program with `exit`, which knows
-/// success and failure only.
-const EXIT: &str = "wasi:cli/exit@0.2.12";
-const EXIT_PACKAGE: &str = "package wasi:cli@0.2.12 {
-    interface exit { exit: func(status: result); exit-with-code: func(status-code: u8); }
-}";
-
 /// A function of the author's, lifted.
 struct Function<'a> {
     /// The core export.
@@ -36,27 +25,22 @@ struct Function<'a> {
     signature: String,
 }
 
-/// The module with the author's functions under the names that they have in WIT, with `exit-with-code` in place of
-/// `proc_exit`, and with a `component-type` section that describes both.
+/// The module with the author's functions under the names that they have in WIT, and with a `component-type` section that
+/// describes them.
 pub(super) fn describe(bytes: &[u8], survey: &Survey<'_>) -> Result<Vec<u8>, LiftError> {
     let functions = functions(survey)?;
     if functions.is_empty() && !survey.is_command() {
         return Err(LiftError::NoFunctions);
     }
-    let mut module = with_exports(bytes, survey, &exports(survey, &functions)?)?;
+    let mut module = with_exports(bytes, &exports(survey, &functions)?)?;
     let exported: String = functions
         .iter()
         .map(|function| format!("export %{}: {};\n", function.name, function.signature))
         .collect();
     let mut resolve = Resolve::default();
-    let (imported, packages) = if survey.exits {
-        (format!("import {EXIT};"), EXIT_PACKAGE)
-    } else {
-        Default::default()
-    };
     let package = resolve.push_source(
         "module.wit",
-        &format!("package propeller:lifted; world module {{ {imported} {exported} }} {packages}"),
+        &format!("package propeller:lifted; world module {{ {exported} }}"),
     );
     let world = package.and_then(|package| resolve.select_world(&[package], None));
     world
@@ -167,31 +151,13 @@ fn exports(survey: &Survey<'_>, functions: &[Function<'_>]) -> Result<ExportSect
     Ok(section)
 }
 
-/// The same imports, but for `proc_exit`. What stands for it has the same type in the canonical ABI, which makes a `u8` of
-/// an `i32` by its last byte, as Unix does of a program's code.
-fn imports(section: ImportSectionReader<'_>, survey: &Survey<'_>) -> Result<ImportSection, LiftError> {
-    let mut imports = ImportSection::new();
-    for import in section.into_imports() {
-        let import = import.map_err(refused)?;
-        let ty = RoundtripReencoder.entity_type(import.ty).map_err(refused)?;
-        let (module, name) = match (import.module, import.name) {
-            (WASI, "proc_exit") if survey.exits => (EXIT, "exit-with-code"),
-            other => other,
-        };
-        imports.import(module, name, ty);
-    }
-    Ok(imports)
-}
-
-/// The module with these exports in place of its own, and everything else but [`imports`] as it is.
-fn with_exports(bytes: &[u8], survey: &Survey<'_>, exports: &ExportSection) -> Result<Vec<u8>, LiftError> {
+/// The module with these exports in place of its own, and everything else as it is.
+fn with_exports(bytes: &[u8], exports: &ExportSection) -> Result<Vec<u8>, LiftError> {
     let mut module = wasm_encoder::Module::new();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(refused)?;
         if let Payload::ExportSection(_) = payload {
             module.section(exports);
-        } else if let Payload::ImportSection(section) = payload {
-            module.section(&imports(section, survey)?);
         } else if let Some((id, range)) = payload.as_section() {
             let data = bytes.get(range).unwrap_or_default();
             module.section(&RawSection { id, data });

@@ -8,7 +8,7 @@ use wasmparser::{
     NameSectionReader, Parser, Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures, types::Types,
 };
 
-use super::{LiftError, flat::MAX_PARAMS};
+use super::{LiftError, exit::PROC_EXIT, flat::MAX_PARAMS};
 use crate::text::clip;
 
 /// How many imports, and how many exports, a module may have. Toolchains make some hundreds, and what the encoder does grows
@@ -57,7 +57,7 @@ impl<'a> Survey<'a> {
                     for import in section.into_imports() {
                         let import = import.map_err(malformed)?;
                         imports.push((import.module, import.name));
-                        if (import.module, import.name) == (WASI, "proc_exit") {
+                        if (import.module, import.name) == (WASI, PROC_EXIT) {
                             exits.push(functions);
                         }
                         if matches!(import.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)) {

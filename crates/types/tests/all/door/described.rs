@@ -2,10 +2,11 @@
 
 use propeller_types::{Contract, LiftError, lift};
 use wasmtime::component::Val;
+use wasmtime_wasi::{I32Exit, WasiCtx};
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::run;
+use super::{go::instantiate, run};
 use crate::components::bytes;
 
 const WIT: &str = "package test:described;
@@ -53,6 +54,33 @@ fn a_described_world_is_exported() {
         ]
     );
     run::check(&module, "length", &[Val::String("four".to_owned())], Val::U32(4));
+}
+
+/// Whatever the world is, also if it imports some `exit` itself.
+#[test]
+fn a_module_with_a_world_exits_with_its_code() {
+    #[track_caller]
+    fn check(own: &str, packages: &str, code: i32) {
+        let quits = module(
+            &format!("package test:quits; world quits {{ {own} export quit: func(); }} {packages}"),
+            r#"(module
+                (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                (memory (export "memory") 1)
+                (func (export "quit") (call $exit (i32.const 7))))"#,
+        );
+        let (mut store, instance) = instantiate(&quits, WasiCtx::builder().build());
+        let quit = instance.get_func(&mut store, "quit").unwrap();
+        let exit = quit.call(&mut store, &[], &mut []).unwrap_err();
+        assert_eq!(exit.downcast_ref::<I32Exit>().map(|exit| exit.0), Some(code), "{own}");
+    }
+    check("", "", 7);
+    let exit =
+        |version: &str, functions: &str| format!("package wasi:cli@{version} {{ interface exit {{ {functions} }} }}");
+    let (status, code) = ("exit: func(status: result);", "exit-with-code: func(status-code: u8);");
+    let import = "import wasi:cli/exit@0.2.12;";
+    check(import, &exit("0.2.12", &format!("{status} {code}")), 7);
+    check(import, &exit("0.2.12", status), 7);
+    check("import wasi:cli/exit@0.2.3;", &exit("0.2.3", status), 7);
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn build(source: &str, mode: &str) -> Vec<u8> {
     fs::read(output).unwrap()
 }
 
-struct State {
+pub(super) struct State {
     wasi: WasiCtx,
     table: ResourceTable,
 }
@@ -67,7 +67,7 @@ impl WasiView for State {
     }
 }
 
-fn instantiate(module: &[u8], wasi: WasiCtx) -> (Store<State>, Instance) {
+pub(super) fn instantiate(module: &[u8], wasi: WasiCtx) -> (Store<State>, Instance) {
     // Go's runtime is large, and what is compiled here runs once.
     let engine = Engine::new(Config::new().cranelift_opt_level(OptLevel::None)).unwrap();
     let component = Component::from_binary(&engine, &lift(module).unwrap()).unwrap();
