@@ -107,17 +107,17 @@ mod tests {
     fn a_promise_that_is_broken_on_purpose_is_noticed() {
         // Where to look first, for what shows in few worlds.
         let check_from = |first: u64, sabotage, promise: &str| {
-            let broken = (first..first + 10_000).find_map(|seed| run(seed, Some(sabotage)).err());
-            let broken = broken.unwrap_or_else(|| panic!("nobody notices {sabotage:?}"));
-            assert!(broken.promise.contains(promise), "{sabotage:?}: {broken}");
+            let mut broken = (first..first + 1_000).filter_map(|seed| run(seed, Some(sabotage)).err());
+            let is_noticed = broken.any(|broken| broken.promise.contains(promise));
+            assert!(is_noticed, "nobody notices {sabotage:?}: {promise}");
         };
         let check = |sabotage, promise| check_from(0, sabotage, promise);
         check(Sabotage::SkipJournal, "runs 2 times");
         check(Sabotage::ForgetTombstones, "runs 2 times");
-        check(Sabotage::LoseWrites, "was acknowledged as recorded, and isn't");
-        check(Sabotage::ReuseAttempt, "hasn't ended");
-        check(Sabotage::AnswerBeforeCommit, "was acknowledged as recorded, and isn't");
-        check(Sabotage::HideForgotten, "still holds");
-        check_from(13_300, Sabotage::IgnoreLease, "two attempts of it run at a time");
+        check(Sabotage::LoseWrites, "was acknowledged as Recorded, and isn't");
+        check(Sabotage::ReuseAttempt, "runs on devices");
+        check(Sabotage::AnswerBeforeCommit, "was acknowledged as Recorded, and isn't");
+        check(Sabotage::HideForgotten, "hasn't ended");
+        check_from(7_000, Sabotage::IgnoreLease, "two attempts of it run at a time");
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     broker::{Client, State},
     device::{Device, Disk},
     faults::Fault,
+    users::tidy,
     world::{Actor, Mend, What, World, name},
 };
 
@@ -131,13 +132,14 @@ impl World {
     }
 
     fn clone_device(&mut self, device: usize, lasts: Duration) {
-        self.promises.cloned = true;
         let proplet = self.devices[device].proplet;
         let mut copy: Device = self.device(proplet);
         copy.disk = self.devices[device].disk.clone();
         copy.saved = copy.disk.clone();
         self.devices.push(copy);
         let clone = self.devices.len() - 1;
+        let alike = (0..=clone).filter(|device| self.devices[*device].proplet == proplet);
+        self.promises.cloned.extend(alike);
         self.after(Duration::ZERO, What::Boot(Actor::Device(clone), 0));
         self.after(lasts, What::Mend(Mend::Clone(clone)));
     }
@@ -201,6 +203,9 @@ impl World {
                 self.make_proplet(plane, proplet);
             }
             let store = &mut self.planes[plane].store;
+            for key in store.proplets.keys().cloned().collect::<Vec<_>>() {
+                store.edit_proplet(&key, tidy);
+            }
             for key in store.tasks.keys().cloned().collect::<Vec<_>>() {
                 let spec = store.tasks.get(&key).map(|task| task.spec.clone()).unwrap_or_default();
                 if spec.service.is_some() {

@@ -276,10 +276,13 @@ impl World {
     /// What is acknowledged is what the proplet with that journal holds: after that it may forget it.
     fn check_ack(&mut self, replica: usize, ack: &propeller_protocol::Ack) {
         let key = (ack.attempt.task.uid.clone(), ack.attempt.attempt);
-        let mut theirs = self.devices.iter().filter(|device| device.disk.journal == ack.journal);
-        if let Some(outcome) = theirs.find_map(|device| device.outcome(&key)) {
+        let mut theirs = (0..self.devices.len()).filter(|device| self.devices[*device].disk.journal == ack.journal);
+        // Two devices with one journal, or one with two pasts, may report two ends of one attempt, of which one counts.
+        if let Some(device) = theirs.next().filter(|device| self.promises.has_one_past(*device))
+            && let Some(outcome) = self.devices[device].outcome(&key)
+        {
             let store = &self.planes[self.replicas[replica].plane].store;
-            self.promises.acknowledged(store, &key.0, &outcome, ack.verdict);
+            self.promises.acknowledged(store, &key, &outcome, ack.verdict);
         }
     }
 

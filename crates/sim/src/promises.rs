@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use propeller_api::{JournalId, Phase, Task, TaskStatus};
+use propeller_api::{JournalId, Phase, Task, TaskStatus, condition, types};
+use propeller_delivery::ledger::Key;
 use propeller_protocol::{Outcome, Verdict};
 use serde_json::Value;
 
@@ -25,8 +26,12 @@ pub struct Promises {
     forgotten: BTreeSet<String>,
     /// Those of them of which an attempt may still have run when the control plane came back.
     overlapping: BTreeSet<String>,
-    /// Whether two devices had one identity: each of them may run an attempt that was meant for both.
-    pub cloned: bool,
+    /// Devices that shared their identity with another: each of them may run an attempt that was meant for both.
+    pub cloned: BTreeSet<usize>,
+    /// The most failures that each task was allowed at some time.
+    limits: BTreeMap<String, u32>,
+    /// Tasks that may run more often than their spec says: they were suspended, or had another spec.
+    repeats: BTreeSet<String>,
     pub violation: Option<String>,
 }
 
@@ -68,7 +73,7 @@ impl Promises {
         }
         let devices = self.where_run.entry((uid.to_owned(), attempt)).or_default();
         devices.insert(device);
-        if devices.len() > 1 && !self.cloned && !self.forgotten.contains(uid) {
+        if devices.len() > 1 && !devices.is_subset(&self.cloned) && !self.forgotten.contains(uid) {
             let devices = devices.clone();
             self.broken(format!("attempt {attempt} of {uid} runs on devices {devices:?}"));
         }
@@ -82,8 +87,8 @@ impl Promises {
             .filter(|((_, _, task, _), _)| task == uid)
             .map(|(_, times)| times)
             .sum();
-        let may_again = self.cloned || !self.forgetful.is_empty() || self.forgotten.contains(uid);
-        if runs > 1 && !may_again {
+        let may_again = self.forgotten.contains(uid) || self.repeats.contains(uid);
+        if runs > 1 && !may_again && self.ran(uid).all(|device| self.has_one_past(device)) {
             self.broken(format!(
                 "{uid} has onDisconnect: Stop and backoffLimit: 0, and runs {runs} times"
             ));
@@ -92,7 +97,8 @@ impl Promises {
 
     /// A task that may run once at a time runs twice.
     pub fn twice_at_a_time(&mut self, uid: &str) {
-        if !self.cloned && !self.overlapping.contains(uid) {
+        let is_alone = self.ran(uid).all(|device| !self.cloned.contains(&device));
+        if is_alone && !self.overlapping.contains(uid) {
             self.broken(format!(
                 "{uid} has onDisconnect: Stop, and two attempts of it run at a time"
             ));
@@ -120,7 +126,7 @@ impl Promises {
         {
             self.broken(format!("{uid} has results {results}, which no attempt of it returned"));
         }
-        let limit = task.spec.backoff_limit.unwrap_or(6);
+        let limit = self.limit(task);
         if task.spec.service.is_none() && status.failures > limit + 1 {
             self.broken(format!(
                 "{uid} failed {} times with backoffLimit {limit}",
@@ -139,34 +145,56 @@ impl Promises {
     }
 
     /// A proplet takes an acknowledgement of that outcome.
-    pub fn acknowledged(&mut self, store: &Store, uid: &str, outcome: &Outcome, verdict: Verdict) {
-        // Of a task whose store was restored, attempts are told about that it has forgotten. Two devices with one journal, or one with two pasts, may report two ends of one attempt, of which one counts. And a task that is gone is
-        // told about by nobody, whatever became of it before.
-        let is_sane = !self.cloned && self.forgetful.is_empty();
-        let Some(task) = store.by_uid(uid).filter(|_| is_sane) else {
+    pub fn acknowledged(&mut self, store: &Store, (uid, attempt): &Key, outcome: &Outcome, verdict: Verdict) {
+        // A task that is gone is told about by nobody, whatever became of it before.
+        let Some(task) = store.by_uid(uid) else {
             return;
         };
-        let status = task.status.clone().unwrap_or_default();
-        match (verdict, outcome) {
-            (Verdict::Discarded, _) => self.broken(format!("an outcome of {uid} was discarded, and {uid} is there")),
-            (Verdict::Recorded, Outcome::Completed { results, .. }) => {
-                let is_service = task.spec.service.is_some();
-                if !is_service && (status.phase != Phase::Completed || status.results != *results) {
-                    self.broken(format!(
-                        "the result {results:?} of {uid} was acknowledged as recorded, and isn't"
-                    ));
-                }
-            }
-            (Verdict::Superseded, Outcome::Completed { .. }) => {
-                let may_forget = self.forgotten.contains(uid);
-                if !status.phase.is_terminal() && task.spec.service.is_none() && !may_forget {
-                    self.broken(format!(
-                        "a result of {uid} was acknowledged as superseded, and {uid} has none"
-                    ));
-                }
-            }
-            (Verdict::Recorded | Verdict::Superseded, Outcome::Failed { .. }) => {}
+        if verdict == Verdict::Discarded {
+            return self.broken(format!("an outcome of {uid} was discarded, and {uid} is there"));
         }
+        let status = task.status.clone().unwrap_or_default();
+        let is_service = task.spec.service.is_some();
+        let is_superseded = verdict == Verdict::Superseded;
+        // Of a task whose store was restored, attempts are told about that it has forgotten.
+        let may_forget = is_superseded && self.forgotten.contains(uid);
+        let is_there = match outcome {
+            Outcome::Completed { .. } if is_superseded => status.phase.is_terminal() || is_service,
+            Outcome::Completed { results, .. } => {
+                is_service || (status.phase == Phase::Completed && status.results == *results)
+            }
+            Outcome::Failed { .. } if is_superseded => status.phase.is_terminal() || status.attempt > *attempt,
+            Outcome::Failed { failure, .. } => is_noted(&status, *attempt, &failure.reason),
+        };
+        if !is_there && !may_forget {
+            self.broken(format!(
+                "{outcome:?} of {uid}, attempt {attempt}, was acknowledged as {verdict:?}, and isn't: {status:?}"
+            ));
+        }
+    }
+
+    /// Devices on which the task ran so far.
+    fn ran(&self, uid: &str) -> impl Iterator<Item = usize> {
+        let runs = self.where_run.range((uid.to_owned(), 0)..=(uid.to_owned(), u32::MAX));
+        runs.flat_map(|(_, devices)| devices.iter().copied())
+    }
+
+    /// Whether the device has all that it ever had on its disk, and no other has.
+    pub fn has_one_past(&self, device: usize) -> bool {
+        !self.cloned.contains(&device) && !self.forgetful.contains(&device)
+    }
+
+    /// The task is about to be suspended, or to be tried more or less often.
+    pub fn repeats(&mut self, task: &Task) {
+        self.limit(task);
+        self.repeats.insert(task.metadata.uid.clone());
+    }
+
+    /// How many failures it was ever allowed, as far as anybody has looked.
+    fn limit(&mut self, task: &Task) -> u32 {
+        let limit = self.limits.entry(task.metadata.uid.clone()).or_default();
+        *limit = task.spec.backoff_limit.unwrap_or(6).max(*limit);
+        *limit
     }
 
     /// The world is at its end, with everything in order for long enough.
@@ -175,4 +203,13 @@ impl Promises {
             self.broken(problem);
         }
     }
+}
+
+/// A failed attempt has ended its task, or another one follows or has followed, which is counted unless somebody wanted it to end.
+fn is_noted(status: &TaskStatus, attempt: u32, reason: &str) -> bool {
+    if status.phase.is_terminal() && status.attempt == attempt {
+        let finished = condition(&status.conditions, types::FINISHED);
+        return status.phase == Phase::Failed && finished.is_some_and(|finished| finished.reason == reason);
+    }
+    status.attempt > attempt || status.phase == Phase::Pending
 }

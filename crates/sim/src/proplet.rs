@@ -178,10 +178,9 @@ impl World {
         self.promises
             .runs(device, &self.devices[device].disk.journal, &uid, number);
         let mut tasks = self.planes.iter().filter_map(|plane| plane.store.by_uid(&uid));
-        // One that was suspended goes on with another attempt.
         let at_most_once = |task: &propeller_api::Task| {
             let is_exclusive = task.spec.on_disconnect == Some(propeller_api::OnDisconnect::Stop);
-            is_exclusive && task.spec.backoff_limit == Some(0) && task.metadata.generation == Some(1)
+            is_exclusive && task.spec.backoff_limit == Some(0)
         };
         if tasks.any(at_most_once) {
             self.promises.runs_once(&uid);

@@ -148,6 +148,14 @@ impl Store {
         }
     }
 
+    /// Changes a Proplet's labels or spec, as people do.
+    pub fn edit_proplet(&mut self, key: &NamespacedName, edit: impl FnOnce(&mut Proplet)) {
+        if let Some(mut proplet) = self.proplets.get(key).cloned() {
+            edit(&mut proplet);
+            self.put_proplet(proplet);
+        }
+    }
+
     /// The task with that uid.
     pub fn by_uid(&self, uid: &str) -> Option<&Task> {
         self.tasks.values().find(|task| task.metadata.uid == uid)

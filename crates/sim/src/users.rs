@@ -1,44 +1,56 @@
 //! What people do: they make tasks, and change their minds.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
-use propeller_api::{Call, FailureKind, OnDisconnect, RetryPolicy, Service, Task, TaskSpec, TaskStatus};
+use propeller_api::{
+    Call, FailureKind, LabelOperator, LabelRequirement, LabelSelector, OnDisconnect, Proplet, RetryPolicy, Service,
+    Task, TaskSpec, TaskStatus,
+};
 use serde_json::json;
 
 use crate::{
     plane::{Asked, Request},
     store::key,
-    world::{What, World, name},
+    world::{self, What, World},
 };
 
 /// Something that somebody does to a control plane's resources.
 #[derive(Debug, Clone)]
-pub enum Deed {
-    Create(usize, String),
-    Delete(usize, String),
-    Suspend(usize, String, bool),
-    Cancel(usize, String),
-    Prioritize(usize, String),
-    /// What can be edited at any time, and what only before the task was dispatched.
-    Rewrite(usize, String),
+pub struct Deed {
+    plane: usize,
+    act: Act,
 }
 
-impl Deed {
-    fn plane(&self) -> usize {
-        match self {
-            Self::Create(plane, _)
-            | Self::Delete(plane, _)
-            | Self::Suspend(plane, ..)
-            | Self::Cancel(plane, _)
-            | Self::Prioritize(plane, _)
-            | Self::Rewrite(plane, _) => *plane,
-        }
-    }
+#[derive(Debug, Clone)]
+enum Act {
+    Create(String),
+    Delete(String),
+    Suspend(String, bool),
+    Cancel(String),
+    Prioritize(String),
+    /// What may be edited at any time, and what only before the task was dispatched.
+    Rewrite(String),
+    /// Another proplet, or other labels.
+    Move(String),
+    /// How often it's tried again, for which failures, and how long it stays when it has ended.
+    Retry(String),
+    Cordon(usize, bool),
+    /// Whether a proplet has the label that tasks select by.
+    Label(usize, bool),
 }
+
+/// The label that tasks select by.
+const SITE: &str = "site";
 
 /// What the API server's rule asks before it takes another call.
 fn is_fixed(status: &TaskStatus) -> bool {
     status.dispatch.is_some() || status.completion_time.is_some()
+}
+
+/// Whether a proplet takes new tasks, and those that select it.
+pub fn tidy(proplet: &mut Proplet) {
+    proplet.spec.unschedulable = false;
+    proplet.metadata.labels.insert(SITE.to_owned(), "lab".to_owned());
 }
 
 impl World {
@@ -48,35 +60,58 @@ impl World {
             for number in 0..self.climate.tasks {
                 let name = format!("task-{number}");
                 let begin = self.rng.u64(2_000..end);
-                self.at(
-                    Duration::from_millis(begin),
-                    What::User(Deed::Create(plane, name.clone())),
-                );
-                let later = |world: &mut Self, deed| {
-                    let at = Duration::from_millis(world.rng.u64(begin..end + 1));
-                    world.at(at, What::User(deed));
-                };
-                match self.rng.u8(..12) {
-                    0 => {
-                        later(self, Deed::Delete(plane, name.clone()));
-                        later(self, Deed::Create(plane, name));
-                    }
-                    1 => {
-                        later(self, Deed::Suspend(plane, name.clone(), true));
-                        later(self, Deed::Suspend(plane, name, false));
-                    }
-                    2 => later(self, Deed::Cancel(plane, name)),
-                    3 => later(self, Deed::Prioritize(plane, name)),
-                    4 => later(self, Deed::Rewrite(plane, name)),
-                    _ => {}
+                self.planned(plane, begin..begin + 1, Act::Create(name.clone()));
+                for _ in 0..[0, 0, 1, 1, 2, 3][self.rng.usize(..6)] {
+                    self.plan_edit(plane, begin..end + 1, &name);
                 }
+            }
+            if self.rng.u8(..4) == 0 {
+                self.plan_fleet(plane, end);
             }
         }
     }
 
+    fn plan_edit(&mut self, plane: usize, span: Range<u64>, name: &str) {
+        let name = name.to_owned();
+        let act = match self.rng.u8(..8) {
+            0 => {
+                self.planned(plane, span.clone(), Act::Delete(name.clone()));
+                Act::Create(name)
+            }
+            1 => {
+                self.planned(plane, span.clone(), Act::Suspend(name.clone(), true));
+                Act::Suspend(name, false)
+            }
+            2 => Act::Cancel(name),
+            3 => Act::Prioritize(name),
+            4 => Act::Rewrite(name),
+            5 => Act::Move(name),
+            _ => Act::Retry(name),
+        };
+        self.planned(plane, span, act);
+    }
+
+    fn plan_fleet(&mut self, plane: usize, end: u64) {
+        for _ in 0..self.rng.usize(1..4) {
+            let (proplet, is_so) = (self.rng.usize(..self.climate.proplets), self.rng.bool());
+            let act = if self.rng.bool() {
+                Act::Cordon(proplet, is_so)
+            } else {
+                Act::Label(proplet, is_so)
+            };
+            self.planned(plane, 0..end, act);
+        }
+    }
+
+    /// It's done at some time of the span, in milliseconds.
+    fn planned(&mut self, plane: usize, span: Range<u64>, act: Act) {
+        let at = self.millis(span);
+        self.at(at, What::User(Deed { plane, act }));
+    }
+
     /// Somebody wants it. A store in a control plane's own process commits it with what else waits, and is asked again later if it isn't there.
     pub fn wanted(&mut self, deed: Deed) {
-        let plane = deed.plane();
+        let plane = deed.plane;
         if !self.planes[plane].embedded {
             self.deed(deed);
         } else if self.replicas[plane * 2].brain.is_some() {
@@ -93,17 +128,65 @@ impl World {
             return;
         }
         self.note(|| format!("{deed:?}"));
-        let plane = deed.plane();
+        let Deed { plane, act } = deed;
         let store = &mut self.planes[plane].store;
-        match deed {
-            Deed::Create(_, name) => self.create(plane, &name),
-            Deed::Delete(_, name) => store.delete_task(&key(&name)),
-            Deed::Suspend(_, name, suspend) => store.edit(&key(&name), |spec| spec.suspend = suspend),
-            Deed::Cancel(_, name) => store.edit(&key(&name), |spec| spec.cancel = true),
-            Deed::Prioritize(_, name) => store.edit(&key(&name), |spec| spec.priority += 1),
-            Deed::Rewrite(_, name) => self.rewrite(plane, &name),
+        match act {
+            Act::Create(name) => self.create(plane, &name),
+            Act::Delete(name) => store.delete_task(&key(&name)),
+            Act::Suspend(name, suspend) => {
+                self.repeats(plane, &name);
+                self.planes[plane]
+                    .store
+                    .edit(&key(&name), |spec| spec.suspend = suspend);
+            }
+            Act::Cancel(name) => store.edit(&key(&name), |spec| spec.cancel = true),
+            Act::Prioritize(name) => store.edit(&key(&name), |spec| spec.priority += 1),
+            Act::Rewrite(name) => self.rewrite(plane, &name),
+            Act::Move(name) => self.relocate(plane, &name),
+            Act::Retry(name) => self.retry(plane, &name),
+            Act::Cordon(proplet, is_so) => {
+                store.edit_proplet(&key(&world::name(proplet)), |proplet| {
+                    proplet.spec.unschedulable = is_so
+                });
+            }
+            Act::Label(proplet, true) => store.edit_proplet(&key(&world::name(proplet)), |proplet| {
+                proplet.metadata.labels.insert(SITE.to_owned(), "lab".to_owned());
+            }),
+            Act::Label(proplet, false) => store.edit_proplet(&key(&world::name(proplet)), |proplet| {
+                proplet.metadata.labels.remove(SITE);
+            }),
         }
         self.spread_news(plane);
+    }
+
+    /// From now on the task may run more often than its spec says.
+    fn repeats(&mut self, plane: usize, name: &str) {
+        if let Some(task) = self.planes[plane].store.tasks.get(&key(name)) {
+            self.promises.repeats(task);
+        }
+    }
+
+    fn relocate(&mut self, plane: usize, name: &str) {
+        let (proplet, selector) = (self.proplet(), self.selector());
+        let store = &mut self.planes[plane].store;
+        store.edit(&key(name), |spec| {
+            (spec.proplet, spec.proplet_selector) = (proplet, selector)
+        });
+    }
+
+    fn retry(&mut self, plane: usize, name: &str) {
+        self.repeats(plane, name);
+        let (limit, policy) = (self.rng.u32(..4), self.retry_policy());
+        let (ttl, lost_after) = (self.rng.u32(..60), self.rng.u32(1..40));
+        let store = &mut self.planes[plane].store;
+        store.edit(&key(name), |spec| {
+            if spec.call.is_some() {
+                spec.backoff_limit = Some(limit);
+                spec.retry_policy = policy;
+                spec.ttl_seconds_after_finished = (ttl < 15).then_some(ttl);
+            }
+            spec.lost_after_seconds = Some(lost_after);
+        });
     }
 
     fn rewrite(&mut self, plane: usize, name: &str) {
@@ -141,9 +224,7 @@ impl World {
             priority: self.rng.i32(0..3),
             ..TaskSpec::default()
         };
-        if self.rng.u8(..4) == 0 {
-            spec.proplet = Some(name(self.rng.usize(..self.climate.proplets)));
-        }
+        (spec.proplet, spec.proplet_selector) = (self.proplet(), self.selector());
         if is_service {
             spec.service = Some(Service::default());
             return spec;
@@ -155,10 +236,31 @@ impl World {
         spec.active_deadline_seconds = (self.rng.u8(..4) == 0).then(|| self.rng.u32(1..60));
         spec.start_deadline_seconds = (self.rng.u8(..6) == 0).then(|| self.rng.u32(1..120));
         spec.ttl_seconds_after_finished = (self.rng.u8(..6) == 0).then(|| self.rng.u32(..60));
-        if self.rng.bool() {
-            let retry_on = vec![FailureKind::Lost, FailureKind::Unavailable, FailureKind::Trap];
-            spec.retry_policy = Some(RetryPolicy { retry_on });
-        }
+        spec.retry_policy = self.retry_policy();
         spec
+    }
+
+    fn proplet(&mut self) -> Option<String> {
+        let number = self.rng.usize(..self.climate.proplets);
+        (self.rng.u8(..4) == 0).then(|| world::name(number))
+    }
+
+    fn selector(&mut self) -> Option<LabelSelector> {
+        let mut selector = LabelSelector::default();
+        match self.rng.u8(..8) {
+            0 => drop(selector.match_labels.insert(SITE.to_owned(), "lab".to_owned())),
+            1 => selector.match_expressions.push(LabelRequirement {
+                key: SITE.to_owned(),
+                operator: LabelOperator::Exists,
+                values: vec![],
+            }),
+            _ => return None,
+        }
+        Some(selector)
+    }
+
+    fn retry_policy(&mut self) -> Option<RetryPolicy> {
+        let retry_on = vec![FailureKind::Lost, FailureKind::Unavailable, FailureKind::Trap];
+        self.rng.bool().then_some(RetryPolicy { retry_on })
     }
 }

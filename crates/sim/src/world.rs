@@ -23,7 +23,7 @@ use crate::{
     plane::{Asked, Plane, Replica},
     promises::Promises,
     store::News,
-    users::Deed,
+    users::{self, Deed},
 };
 
 /// After everything was mended, everything must have ended within this time.
@@ -222,7 +222,9 @@ impl World {
         let store = &mut self.planes[plane].store;
         if !store.proplets.contains_key(&crate::store::key(&name)) {
             let metadata = store.metadata(&name, now);
-            store.put_proplet(Proplet::new(metadata, PropletSpec::new(client_id)));
+            let mut proplet = Proplet::new(metadata, PropletSpec::new(client_id));
+            users::tidy(&mut proplet);
+            store.put_proplet(proplet);
             self.spread_news(plane);
         }
     }
