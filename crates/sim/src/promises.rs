@@ -205,7 +205,7 @@ impl Promises {
     }
 }
 
-/// A failed attempt has ended its task, or another one follows or has followed, which is counted unless somebody wanted it to end.
+/// A failed attempt has ended its task, or another one follows or has followed.
 fn is_noted(status: &TaskStatus, attempt: u32, reason: &str) -> bool {
     if status.phase.is_terminal() && status.attempt == attempt {
         let finished = condition(&status.conditions, types::FINISHED);

@@ -47,10 +47,19 @@ fn is_fixed(status: &TaskStatus) -> bool {
     status.dispatch.is_some() || status.completion_time.is_some()
 }
 
-/// Whether a proplet takes new tasks, and those that select it.
+/// From now on the proplet takes new tasks, also those that select it.
 pub fn tidy(proplet: &mut Proplet) {
     proplet.spec.unschedulable = false;
-    proplet.metadata.labels.insert(SITE.to_owned(), "lab".to_owned());
+    label(proplet, true);
+}
+
+fn label(proplet: &mut Proplet, is_so: bool) {
+    let labels = &mut proplet.metadata.labels;
+    if is_so {
+        labels.insert(SITE.to_owned(), "lab".to_owned());
+    } else {
+        labels.remove(SITE);
+    }
 }
 
 impl World {
@@ -60,7 +69,7 @@ impl World {
             for number in 0..self.climate.tasks {
                 let name = format!("task-{number}");
                 let begin = self.rng.u64(2_000..end);
-                self.planned(plane, begin..begin + 1, Act::Create(name.clone()));
+                self.plan(plane, begin..begin + 1, Act::Create(name.clone()));
                 for _ in 0..[0, 0, 1, 1, 2, 3][self.rng.usize(..6)] {
                     self.plan_edit(plane, begin..end + 1, &name);
                 }
@@ -75,11 +84,11 @@ impl World {
         let name = name.to_owned();
         let act = match self.rng.u8(..8) {
             0 => {
-                self.planned(plane, span.clone(), Act::Delete(name.clone()));
+                self.plan(plane, span.clone(), Act::Delete(name.clone()));
                 Act::Create(name)
             }
             1 => {
-                self.planned(plane, span.clone(), Act::Suspend(name.clone(), true));
+                self.plan(plane, span.clone(), Act::Suspend(name.clone(), true));
                 Act::Suspend(name, false)
             }
             2 => Act::Cancel(name),
@@ -88,7 +97,7 @@ impl World {
             5 => Act::Move(name),
             _ => Act::Retry(name),
         };
-        self.planned(plane, span, act);
+        self.plan(plane, span, act);
     }
 
     fn plan_fleet(&mut self, plane: usize, end: u64) {
@@ -99,12 +108,12 @@ impl World {
             } else {
                 Act::Label(proplet, is_so)
             };
-            self.planned(plane, 0..end, act);
+            self.plan(plane, 0..end, act);
         }
     }
 
-    /// It's done at some time of the span, in milliseconds.
-    fn planned(&mut self, plane: usize, span: Range<u64>, act: Act) {
+    /// At some time of the span, in milliseconds.
+    fn plan(&mut self, plane: usize, span: Range<u64>, act: Act) {
         let at = self.millis(span);
         self.at(at, What::User(Deed { plane, act }));
     }
@@ -145,16 +154,12 @@ impl World {
             Act::Move(name) => self.relocate(plane, &name),
             Act::Retry(name) => self.retry(plane, &name),
             Act::Cordon(proplet, is_so) => {
-                store.edit_proplet(&key(&world::name(proplet)), |proplet| {
-                    proplet.spec.unschedulable = is_so
-                });
+                let cordon = |proplet: &mut Proplet| proplet.spec.unschedulable = is_so;
+                store.edit_proplet(&key(&world::name(proplet)), cordon);
             }
-            Act::Label(proplet, true) => store.edit_proplet(&key(&world::name(proplet)), |proplet| {
-                proplet.metadata.labels.insert(SITE.to_owned(), "lab".to_owned());
-            }),
-            Act::Label(proplet, false) => store.edit_proplet(&key(&world::name(proplet)), |proplet| {
-                proplet.metadata.labels.remove(SITE);
-            }),
+            Act::Label(proplet, is_so) => {
+                store.edit_proplet(&key(&world::name(proplet)), |proplet| label(proplet, is_so));
+            }
         }
         self.spread_news(plane);
     }
