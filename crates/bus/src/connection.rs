@@ -25,9 +25,11 @@ use crate::{
     translate::{self, Bounds},
 };
 
+/// What a broker that knows no MQTT 5 does: it says nothing and hangs up.
+const NO_ANSWER: &str = "the broker closed the connection without an answer: it must speak MQTT 5, which Mosquitto 2 does and NATS and RabbitMQ before 3.13 don't";
+
 /// Messages that the broker sends ahead of the consumer, and publications that we send ahead of the broker. Enough to keep a line with a
 /// round trip of 50 ms busy with a thousand messages a second.
-const NO_ANSWER: &str = "the broker closed the connection without an answer: it must speak MQTT 5, which Mosquitto 2 does and NATS and RabbitMQ before 3.13 don't";
 const BOUNDS: Bounds = Bounds {
     incoming: 64,
     outgoing: 64,
