@@ -55,10 +55,12 @@ fn main() -> ExitCode {
 
 fn run(settings: Settings) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let ended = runtime.block_on(async {
+    let proplet = async {
         let signals = signals()?;
         Ok(Proplet::start(settings)?.run(signals).await?)
-    });
+    };
+    // On a thread of the runtime, not on this one: what the loop and the session with the broker hand each other then seldom wakes another thread.
+    let ended = runtime.block_on(async { tokio::spawn(proplet).await? });
     // Not dropped: that would wait for file operations that nobody needs any more.
     runtime.shutdown_background();
     ended

@@ -1,20 +1,21 @@
 //! The ledger with the records that it owes the disk: what happens between a decision and its being durable.
 //!
 //! ```text
-//!  requests ──► decide, apply ──┬─► outcomes, at once
-//!                               └─► other answers, held back ──► one commit for all that waited ──► answers
-//!                                                                  └── fails ──► what was accepted is refused instead
+//!  request ──► decide, apply ──┬─► the end of a run, at once ─────────────────────────────────────────────────┐
+//!                              └─► other answers, held back ──► one commit of all that waited ──► written ────┼─► answers
+//!                                                                                           └──► not written ─┘
+//!                                                                                    what was accepted is refused instead
 //! ```
 //!
-//! Steps are decided one after the other, each on a ledger that has taken in the records of those before, and what was waiting is made durable
-//! in one commit. So the disk's latency bounds how long a start takes, not how many there are. Nothing but outcomes is told before the commit: who
-//! hears an answer can rely on it. An outcome is told at once, and forgotten only when it was acknowledged.
+//! Requests are decided as they come, each on a ledger that has taken in the records of those before. One commit is under way at a time, and
+//! what is decided meanwhile goes with the next. So the disk's latency bounds how long a start takes, not how many there are. Nothing but the end of a run
+//! is told before the commit: who hears an answer can rely on it. An end is told at once, and forgotten only when it was acknowledged.
 //!
-//! The price is a ledger that is ahead of the disk while a commit is on its way. If that fails (a full disk), the starts that it would have
-//! accepted are refused instead, which none of their actions have contradicted yet. All else is true whether the disk has it or not:
-//! it stays in the ledger, is told and acted on, and the disk gets it with a later commit.
+//! The price is a ledger that is ahead of the disk while a commit is under way. If that fails (a full disk), the starts that would have
+//! been accepted with it or since are refused instead, which none of their actions have contradicted yet. All else is true whether the disk has
+//! it or not: it stays in the ledger, is told and acted on, and the disk gets it with a later commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use propeller_protocol::{AttemptRef, ControllerId, Held, HeldState, Refusal, Rejection, Stage, Start};
 
@@ -41,24 +42,6 @@ pub enum Answer {
     Actions(Vec<Action>),
     /// What is held.
     Inventory(Inventory),
-}
-
-/// What was decided on several requests.
-#[derive(Debug, Default)]
-pub struct Answers {
-    /// These need no disk.
-    pub now: Vec<Answer>,
-    /// These hold once what is owed is durable: [`Desk::written`], or [`Desk::not_written`].
-    pub then: Vec<Answer>,
-}
-
-impl Answer {
-    /// Whether it may be acted on before the disk has it. That a run has ended is so: if the process ends before the disk knows, the run is reported as
-    /// interrupted, which nobody believes who was told its outcome. What goes on in its place comes after what was decided before.
-    fn is_true_anyway(&self) -> bool {
-        let is_end = |action: &Action| matches!(action, Action::Ended(..));
-        matches!(self, Self::Actions(actions) if actions.iter().all(is_end))
-    }
 }
 
 /// What is held at one moment.
@@ -90,8 +73,14 @@ impl Inventory {
 #[derive(Debug)]
 pub struct Desk {
     ledger: Ledger,
-    /// In the ledger, and not on disk yet.
+    /// In the ledger, and neither on disk nor on the way there.
     owed: Vec<Record>,
+    /// These hold once what the ledger has now is durable.
+    held: VecDeque<Answer>,
+    /// Of them, those that hold once the commit is done that is under way.
+    committing: Option<usize>,
+    /// To be told.
+    ready: VecDeque<Answer>,
 }
 
 impl Desk {
@@ -100,6 +89,9 @@ impl Desk {
         Self {
             ledger,
             owed: Vec::new(),
+            held: VecDeque::new(),
+            committing: None,
+            ready: VecDeque::new(),
         }
     }
 
@@ -108,21 +100,58 @@ impl Desk {
         &self.ledger
     }
 
-    /// Answers the requests, each of both parts in their order.
-    pub fn decide(&mut self, requests: impl Iterator<Item = Request>) -> Answers {
-        let answers = requests.map(|request| self.answer(request));
-        let (now, then) = answers.partition(Answer::is_true_anyway);
-        Answers { now, then }
+    /// Decides. Every request gets its answer, in the order of the requests.
+    pub fn ask(&mut self, request: Request) {
+        let is_end = matches!(request, Request::Event(Event::Ended(..)));
+        let mut answer = self.answer(request);
+        if is_end && let Answer::Actions(actions) = &mut answer {
+            self.ready.extend(take_ends(actions).map(Answer::Actions));
+        }
+        match &mut self.committing {
+            None if self.owed.is_empty() => return self.ready.push_back(answer),
+            // It adds nothing to what is under way.
+            Some(told) if self.owed.is_empty() => *told += 1,
+            _ => {}
+        }
+        self.held.push_back(answer);
     }
 
-    /// What the disk must take, all or none of it.
-    pub fn owed(&self) -> &[Record] {
-        &self.owed
+    /// The next answer, if there is one to be told.
+    pub fn next(&mut self) -> Option<Answer> {
+        self.ready.pop_front()
     }
 
-    /// The disk has all that is owed.
+    /// How many answers there are, to be told or held back.
+    pub fn unanswered(&self) -> usize {
+        self.ready.len() + self.held.len()
+    }
+
+    /// What the disk is to take, all or none of it. None if it has everything, or a commit is under way. Whoever takes it says how it went:
+    /// [`Desk::written`] or [`Desk::not_written`].
+    pub fn commit(&mut self) -> Option<Vec<Record>> {
+        if self.committing.is_some() || self.owed.is_empty() {
+            return None;
+        }
+        self.committing = Some(self.held.len());
+        Some(std::mem::take(&mut self.owed))
+    }
+
+    /// The disk has what was under way.
     pub fn written(&mut self) {
-        self.owed.clear();
+        let told = self.committing.take().unwrap_or_default();
+        self.ready.extend(self.held.drain(..told));
+    }
+
+    /// The disk didn't take these, and will be asked again, with a later request. What would have been accepted gets a tombstone instead, so that the same
+    /// start isn't accepted after all when it arrives again: to the control plane a refusal is final. A start is handed over once, when it is
+    /// accepted, so what is still in an action was accepted just now.
+    pub fn not_written(&mut self, mut records: Vec<Record>, message: &str) {
+        records.append(&mut self.owed);
+        self.owed = records;
+        self.committing = None;
+        let mut answers: Vec<_> = std::mem::take(&mut self.held).into();
+        self.refuse(&mut answers, message);
+        self.ready.extend(answers);
     }
 
     fn answer(&mut self, request: Request) -> Answer {
@@ -154,13 +183,10 @@ impl Desk {
         actions
     }
 
-    /// The disk didn't take what is owed, and will be asked again. What it would have accepted gets a tombstone instead, so that the same start isn't accepted after all when it
-    /// arrives again: to the control plane a refusal is final. A start is handed over once, when it is accepted, so what is still in an
-    /// action was accepted just now.
-    pub fn not_written(&mut self, answers: &mut [Answer], message: String) {
+    fn refuse(&mut self, answers: &mut [Answer], message: &str) {
         let rejection = Rejection {
             reason: Refusal::JournalFailed,
-            message,
+            message: message.to_owned(),
         };
         let mut refused = BTreeSet::new();
         for answer in answers {
@@ -179,6 +205,15 @@ impl Desk {
             }
         }
     }
+}
+
+/// That a run has ended may be told before the disk has it: if the process ends before the disk knows, the run is reported as interrupted, which nobody
+/// believes who was told its outcome. What goes on in its place comes after what was decided before.
+fn take_ends(actions: &mut Vec<Action>) -> Option<Vec<Action>> {
+    let ends: Vec<_> = actions
+        .extract_if(.., |action| matches!(action, Action::Ended(..)))
+        .collect();
+    (!ends.is_empty()).then_some(ends)
 }
 
 #[allow(clippy::vec_box, reason = "they come in boxes, and go on in them")]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use propeller_api::{Capacity, HostInfo, JournalId, Memory};
 use propeller_delivery::{
-    desk::{Answer, Desk, Inventory, Request},
+    desk::{Desk, Inventory},
     lease::LeaseClock,
     ledger::{Entry, Key, Ledger, Record, Started, Terms},
 };
@@ -48,9 +48,10 @@ pub struct Process {
     pub leased: BTreeSet<ControllerId>,
     pub needs_lease: bool,
     pub beaten: Time,
-    pub pending: Vec<Request>,
-    /// Answers that wait for the disk.
-    pub committing: Option<Vec<Answer>>,
+    /// What the disk is about to take.
+    pub committing: Vec<Record>,
+    /// What was answered is being done.
+    pub is_telling: bool,
     pub waits: BTreeMap<Key, Box<Start>>,
     pub runs: BTreeMap<Key, Run>,
 }
@@ -135,8 +136,8 @@ impl Process {
             leased: BTreeSet::new(),
             needs_lease: false,
             beaten: Time::ZERO,
-            pending: Vec::new(),
-            committing: None,
+            committing: Vec::new(),
+            is_telling: false,
             waits: BTreeMap::new(),
             runs: BTreeMap::new(),
         }

@@ -4,7 +4,7 @@ use std::{mem, time::Duration};
 
 use propeller_api::Work;
 use propeller_delivery::{
-    desk::{Answer, Answers, Desk, Inventory, Request},
+    desk::{Answer, Desk, Inventory, Request},
     ledger::{Action, Event, Holding, Key},
 };
 use propeller_protocol::{AttemptRef, Failure, LEASE, Lease, Outcome, Report, Stage, Start, Usage};
@@ -80,33 +80,27 @@ impl World {
 
     pub fn ask(&mut self, device: usize, request: Request) {
         if let Some(process) = &mut self.devices[device].process {
-            process.pending.push(request);
+            process.desk.ask(request);
             self.work(device);
         }
     }
 
+    /// Gives the disk what it is to take next, and does what was answered.
     fn work(&mut self, device: usize) {
         let life = self.devices[device].life;
         let Some(process) = &mut self.devices[device].process else {
             return;
         };
-        if process.committing.is_some() || process.pending.is_empty() {
-            return;
+        if let Some(records) = process.desk.commit() {
+            process.committing = records;
+            let delay = if self.chance(5) {
+                self.millis(100..1_000)
+            } else {
+                self.millis(1..20)
+            };
+            self.after(delay, What::Committed(device, life));
         }
-        let requests = mem::take(&mut process.pending);
-        let Answers { now, then } = process.desk.decide(requests.into_iter());
-        process.committing = Some(then);
-        let is_durable = process.desk.owed().is_empty();
-        now.into_iter().for_each(|answer| self.answered(device, answer));
-        if is_durable {
-            return self.tell(device);
-        }
-        let delay = if self.chance(5) {
-            self.millis(100..1_000)
-        } else {
-            self.millis(1..20)
-        };
-        self.after(delay, What::Committed(device, life));
+        self.tell(device);
     }
 
     pub fn committed(&mut self, device: usize, life: u32) {
@@ -118,24 +112,32 @@ impl World {
         let Some(process) = machine.process.as_mut().filter(|_| machine.life == life) else {
             return;
         };
+        let records = mem::take(&mut process.committing);
         if machine.is_full {
-            let answers = process.committing.as_mut().expect("it commits");
-            process.desk.not_written(answers, "no space left on device".to_owned());
-        } else {
-            if !skips {
-                machine.disk.records.extend(process.desk.owed().iter().cloned());
-            }
-            process.desk.written();
+            process.desk.not_written(records, "no space left on device");
+            return self.tell(device);
         }
-        self.tell(device);
+        if !skips {
+            machine.disk.records.extend(records);
+        }
+        process.desk.written();
+        self.work(device);
     }
 
+    /// One answer after the other, also where doing one asks for the next.
     fn tell(&mut self, device: usize) {
-        let process = self.devices[device].process.as_mut();
-        let answers = process.and_then(|process| process.committing.take());
-        let answers = answers.unwrap_or_default();
-        answers.into_iter().for_each(|answer| self.answered(device, answer));
-        self.work(device);
+        if let Some(process) = &mut self.devices[device].process
+            && mem::replace(&mut process.is_telling, true)
+        {
+            return;
+        }
+        while let Some(process) = &mut self.devices[device].process {
+            let Some(answer) = process.desk.next() else {
+                process.is_telling = false;
+                return;
+            };
+            self.answered(device, answer);
+        }
     }
 
     fn answered(&mut self, device: usize, answer: Answer) {

@@ -1,7 +1,8 @@
-//! The ledger with its journal, on a thread of its own: decides, makes durable, then says what to do.
+//! The ledger with its journal, which has a thread of its own: decided here, made durable there, then answered.
 //!
 //! ```text
-//!  Request ──► queue ──► Desk::decide ──► one commit for all that waited ──► Answer
+//!  ask ──► Desk ──records──► thread: Journal::commit
+//!  answer ◄── Desk ◄──────── how it went
 //! ```
 //!
 //! What follows from a commit that fails is the [`Desk`]'s to say.
@@ -13,7 +14,7 @@ use std::{io, thread};
 
 pub use propeller_delivery::desk::{Answer, Inventory, Request};
 use propeller_delivery::{
-    desk::{Answers, Desk},
+    desk::Desk,
     ledger::{Event, Ledger, Record},
 };
 use propeller_protocol::JournalId;
@@ -24,17 +25,21 @@ use super::{
     journal::{Journal, JournalError},
 };
 
-/// The most that is made durable together. It bounds how long the first of them waits for the last.
-const BATCH: usize = 256;
-
-/// The way to the keeper and back. The keeper ends when this is dropped.
+/// The desk, and the way to the journal and back. The journal's thread ends when this is dropped.
 #[derive(Debug)]
 pub struct Keeper {
-    /// Neither queue is bounded, since two bounded ones can wait for each other. Who asks counts.
-    requests: mpsc::UnboundedSender<Request>,
-    answers: mpsc::UnboundedReceiver<Answer>,
-    unanswered: usize,
+    desk: Desk,
+    /// At most one commit is in these.
+    commits: mpsc::UnboundedSender<Vec<Record>>,
+    committed: mpsc::UnboundedReceiver<Result<(), NotWritten>>,
     journal: JournalId,
+}
+
+/// What the journal didn't take, and why.
+#[derive(Debug)]
+struct NotWritten {
+    records: Vec<Record>,
+    message: String,
 }
 
 impl Keeper {
@@ -49,22 +54,32 @@ impl Keeper {
             );
         }
         records.into_iter().for_each(|record| ledger.apply(record));
-        let id = ledger.journal().clone();
-        let (requests, inbox) = mpsc::unbounded_channel();
-        let (outbox, answers) = mpsc::unbounded_channel();
-        let work = Thread {
-            desk: Desk::new(ledger),
-            commit: move |records: &[Record]| journal.commit(records),
+        Self::with(ledger, move |records| journal.commit(records)).map_err(StartError::Thread)
+    }
+
+    fn with(
+        ledger: Ledger,
+        mut commit: impl FnMut(&[Record]) -> Result<(), JournalError> + Send + 'static,
+    ) -> io::Result<Self> {
+        let (commits, mut inbox) = mpsc::unbounded_channel::<Vec<Record>>();
+        let (outbox, committed) = mpsc::unbounded_channel();
+        let work = move || {
+            while let Some(records) = inbox.blocking_recv() {
+                let written = commit(&records).map_err(|error| {
+                    let message = chain(&error);
+                    NotWritten { records, message }
+                });
+                if outbox.send(written).is_err() {
+                    return;
+                }
+            }
         };
-        let thread = thread::Builder::new().name("journal".to_owned());
-        thread
-            .spawn(move || work.work(inbox, &outbox))
-            .map_err(StartError::Thread)?;
+        thread::Builder::new().name("journal".to_owned()).spawn(work)?;
         Ok(Self {
-            requests,
-            answers,
-            unanswered: 0,
-            journal: id,
+            journal: ledger.journal().clone(),
+            desk: Desk::new(ledger),
+            commits,
+            committed,
         })
     }
 
@@ -73,23 +88,41 @@ impl Keeper {
         &self.journal
     }
 
-    /// How many requests wait for their answer.
+    /// How many answers there are that [`Keeper::answer`] hasn't returned.
     pub fn unanswered(&self) -> usize {
-        self.unanswered
+        self.desk.unanswered()
     }
 
     /// Asks. Every request is answered.
     pub fn ask(&mut self, request: Request) {
-        self.unanswered += 1;
-        // If the thread is gone, `answer` says so.
-        let _ = self.requests.send(request);
+        self.desk.ask(request);
+        self.commit();
     }
 
     /// The next answer, or none if the thread died. Can be cancelled without losing one.
     pub async fn answer(&mut self) -> Option<Answer> {
-        let answer = self.answers.recv().await;
-        self.unanswered = self.unanswered.saturating_sub(1);
-        answer
+        loop {
+            if let Some(answer) = self.desk.next() {
+                return Some(answer);
+            }
+            match self.committed.recv().await? {
+                Ok(()) => {
+                    self.desk.written();
+                    self.commit();
+                }
+                Err(NotWritten { records, message }) => {
+                    tracing::error!(error = message, "starts are refused until the journal can be written");
+                    self.desk.not_written(records, &message);
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        if let Some(records) = self.desk.commit() {
+            // If the thread is gone, `answer` says so.
+            let _ = self.commits.send(records);
+        }
     }
 }
 
@@ -102,39 +135,4 @@ pub enum StartError {
     /// The operating system gives no thread.
     #[error("cannot start the journal's thread")]
     Thread(#[source] io::Error),
-}
-
-/// What the thread works with.
-struct Thread<C> {
-    desk: Desk,
-    commit: C,
-}
-
-impl<C: FnMut(&[Record]) -> Result<(), JournalError>> Thread<C> {
-    fn work(mut self, mut inbox: mpsc::UnboundedReceiver<Request>, outbox: &mpsc::UnboundedSender<Answer>) {
-        let mut requests = Vec::with_capacity(BATCH);
-        while inbox.blocking_recv_many(&mut requests, BATCH) > 0 {
-            let Answers { now, then } = self.desk.decide(requests.drain(..));
-            let told = now.into_iter().try_for_each(|answer| outbox.send(answer));
-            let then = self.commit(then).into_iter().try_for_each(|answer| outbox.send(answer));
-            if told.and(then).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Makes durable what is owed, and returns what the answers are then.
-    fn commit(&mut self, mut answers: Vec<Answer>) -> Vec<Answer> {
-        if !self.desk.owed().is_empty() {
-            match (self.commit)(self.desk.owed()) {
-                Ok(()) => self.desk.written(),
-                Err(error) => {
-                    let message = chain(&error);
-                    tracing::error!(error = message, "starts are refused until the journal can be written");
-                    self.desk.not_written(&mut answers, message);
-                }
-            }
-        }
-        answers
-    }
 }

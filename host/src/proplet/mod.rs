@@ -1,7 +1,7 @@
 //! The proplet: a session with the broker, a ledger that decides, a supervisor that runs.
 //!
 //! ```text
-//!  broker ◄──► bus ──► Inbound ──► Gate ──► keeper: ledger + journal      a thread: decides, makes durable, answers
+//!  broker ◄──► bus ──► Inbound ──► Gate ──► keeper: ledger ──► journal    decides; a thread makes durable
 //!                ▲                    │ run, wait, cancel, report
 //!                └── Voice ◄──────────┼──► Supervisor ──► artifact client, engine
 //!                                     ▲        │ started, ended, lines

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, future::pending, net::SocketAddr, sync::Arc, ti
 
 use anyhow::{Context, Result, bail, ensure};
 use propeller_bus::{Event, Events, Options, Publication, Publisher, Qos, Subscription, connect};
-use propeller_tests::{Mosquitto, PATIENCE, Spy, mosquitto::Access, scratch};
+use propeller_tests::{Mosquitto, PATIENCE, Program, Spy, mosquitto::Access, scratch};
 use rustix::process::Signal;
 use rustls::{
     ServerConfig,
@@ -62,6 +62,28 @@ async fn what_is_published_while_the_broker_is_away_arrives_in_order() -> Result
     timeout(PATIENCE, publisher.flush()).await??;
     assert_eq!(messages(&mut received, expected.len()).await?, expected);
     Ok(())
+}
+
+/// So do brokers that know only an older MQTT.
+#[tokio::test]
+async fn a_broker_that_hangs_up_without_an_answer_is_said_to_need_mqtt_5() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let broker = format!("mqtt://{}", listener.local_addr()?);
+    let hang_up = async {
+        loop {
+            let (mut stream, _) = listener.accept().await?;
+            ensure!(stream.read(&mut [0; 1024]).await? > 0, "no CONNECT");
+        }
+    };
+    let proplet = Program::new("proplet").await?;
+    let state = proplet.folder().join("state");
+    let proplet = proplet
+        .args(["--id", "edge-1", "--mqtt-broker", &broker, "--state-dir"])
+        .arg(state);
+    tokio::select! {
+        hung_up = hang_up => hung_up,
+        said = proplet.start("it must speak MQTT 5") => said.map(drop),
+    }
 }
 
 /// The client library drops what wasn't acknowledged when the broker doesn't know the session any more.

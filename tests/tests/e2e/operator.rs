@@ -330,27 +330,41 @@ async fn what_cannot_work_never_reaches_a_proplet(world: World) -> Result<()> {
 async fn a_task_waits_for_the_proplet_that_fits(world: World) -> Result<()> {
     let _control = world.start_control().await?;
     let image = world.push("addition").await?;
-    let task = |site: &str| {
-        with(
-            call(&image, "add", json!([1, 2])),
-            "propletSelector",
-            json!({"matchLabels": {"site": site}}),
-        )
-    };
-    for (name, site) in [("first-north", "north"), ("second-north", "north"), ("south", "south")] {
-        world.create_task(name, task(site)).await?;
+    let labelled = |site: &str| json!({"matchLabels": {"site": site}});
+    let expressed = |expressions: Value| json!({"matchExpressions": expressions});
+    let tasks = [
+        ("first-north", "north-1", labelled("north")),
+        ("second-north", "north-1", labelled("north")),
+        ("south", "south-1", labelled("south")),
+        (
+            "in-north",
+            "north-1",
+            expressed(json!([{"key": "site", "operator": "In", "values": ["north", "west"]}])),
+        ),
+        (
+            "not-in-north",
+            "south-1",
+            expressed(json!([{"key": "site", "operator": "NotIn", "values": ["north"]}])),
+        ),
+        (
+            "cold",
+            "south-1",
+            expressed(json!([{"key": "cold", "operator": "Exists"}, {"key": "hot", "operator": "DoesNotExist"}])),
+        ),
+    ];
+    for (name, _, selector) in &tasks {
+        let task = with(call(&image, "add", json!([1, 2])), "propletSelector", selector.clone());
+        world.create_task(name, task).await?;
     }
     world
         .wait_for_reason("south", types::SCHEDULED, "Unschedulable")
         .await?;
 
     let _north = world.start_proplet("north-1", json!({"site": "north"})).await?;
-    let _south = world.start_proplet("south-1", json!({"site": "south"})).await?;
-    for (name, proplet) in [
-        ("first-north", "north-1"),
-        ("second-north", "north-1"),
-        ("south", "south-1"),
-    ] {
+    let _south = world
+        .start_proplet("south-1", json!({"site": "south", "cold": "yes"}))
+        .await?;
+    for (name, proplet, _) in tasks {
         let status = world.finished(name).await?;
         assert_eq!(
             (status.phase, status.proplet.as_deref()),

@@ -1,9 +1,6 @@
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex},
 };
 
 use jiff::Timestamp;
@@ -14,29 +11,52 @@ use serde_json::json;
 
 use super::*;
 
-/// A disk that can be full.
+/// A disk that can be full, and that does nothing until it is told to.
 #[derive(Default, Clone)]
-struct Disk {
-    full: Arc<AtomicBool>,
-    commits: Arc<AtomicUsize>,
+struct Disk(Arc<(Mutex<State>, Condvar)>);
+
+#[derive(Default)]
+struct State {
+    is_full: bool,
+    /// So many commits may be done.
+    allowed: usize,
+    /// How many records each took.
+    commits: Vec<usize>,
 }
 
 impl Disk {
-    fn desk(&self, terms: Terms) -> Thread<impl FnMut(&[Record]) -> Result<(), JournalError> + use<>> {
+    fn keeper(&self, terms: Terms) -> Keeper {
         let disk = self.clone();
-        let ledger = Ledger::new("journal".parse().unwrap(), terms);
-        let commit = move |_: &[Record]| {
-            if disk.full.load(Ordering::Relaxed) {
+        let commit = move |records: &[Record]| {
+            let (state, changed) = &*disk.0;
+            let mut state = changed
+                .wait_while(state.lock().unwrap(), |state| state.allowed == 0)
+                .unwrap();
+            state.allowed -= 1;
+            if state.is_full {
                 return Err(JournalError::Damaged {
                     path: PathBuf::new(),
                     problem: "full".into(),
                 });
             }
-            disk.commits.fetch_add(1, Ordering::Relaxed);
+            state.commits.push(records.len());
             Ok(())
         };
-        let desk = Desk::new(ledger);
-        Thread { desk, commit }
+        let ledger = Ledger::new("journal".parse().unwrap(), terms);
+        Keeper::with(ledger, commit).unwrap()
+    }
+
+    fn fill(&self, is_full: bool) {
+        self.0.0.lock().unwrap().is_full = is_full;
+    }
+
+    fn allow(&self, commits: usize) {
+        self.0.0.lock().unwrap().allowed += commits;
+        self.0.1.notify_all();
+    }
+
+    fn commits(&self) -> Vec<usize> {
+        self.0.0.lock().unwrap().commits.clone()
     }
 }
 
@@ -91,15 +111,27 @@ fn ended(uid: &str) -> Request {
     Request::Event(Event::Ended(attempt(uid), outcome))
 }
 
-/// The answers in short.
-impl<C: FnMut(&[Record]) -> Result<(), JournalError>> Thread<C> {
-    fn answer(&mut self, requests: impl Iterator<Item = Request>) -> Vec<Answer> {
-        let Answers { mut now, then } = self.desk.decide(requests);
-        now.extend(self.commit(then));
-        now
+impl Keeper {
+    fn ask_all<const N: usize>(&mut self, requests: [Request; N]) {
+        requests.into_iter().for_each(|request| self.ask(request));
+    }
+
+    /// What is answered before the disk does anything.
+    fn at_once(&mut self) -> Vec<String> {
+        told(std::iter::from_fn(|| self.desk.next()).collect())
+    }
+
+    /// All answers.
+    async fn answers(&mut self) -> Vec<String> {
+        let mut answers = vec![];
+        while self.unanswered() > 0 {
+            answers.push(self.answer().await.unwrap());
+        }
+        told(answers)
     }
 }
 
+/// The answers in short.
 fn told(answers: Vec<Answer>) -> Vec<String> {
     let action = |action: Action| match action {
         Action::Run(start) => format!("run {}", start.attempt.task.uid),
@@ -128,51 +160,56 @@ fn told(answers: Vec<Answer>) -> Vec<String> {
     answers.into_iter().flat_map(answer).collect()
 }
 
-#[test]
-fn what_waits_is_committed_together_and_decided_in_order() {
+#[tokio::test]
+async fn what_comes_during_a_commit_is_decided_in_order_and_committed_together() {
     let disk = Disk::default();
-    let mut desk = disk.desk(terms(1, 0));
-    let answers = desk.answer(
-        [
-            start("a"),
-            start("b"),
-            start("a"),
-            ended("a"),
-            start("c"),
-            Request::Inventory,
-        ]
-        .into_iter(),
-    );
+    let mut keeper = disk.keeper(terms(1, 0));
+    keeper.ask_all([start("a"), start("b"), start("a"), stop("x"), Request::Inventory]);
+    assert!(keeper.at_once().is_empty(), "told before it is durable");
+
+    disk.allow(2);
+    let answers = ["accepted a", "run a", "Busy b", "accepted a", "holds a"];
+    assert_eq!(keeper.answers().await, answers);
     assert_eq!(
-        told(answers),
-        [
-            "finished a",
-            "accepted a",
-            "run a",
-            "Busy b",
-            "accepted a",
-            "accepted c",
-            "run c",
-            "holds a c"
-        ]
+        disk.commits(),
+        [2, 2],
+        "the start with its time, then the two tombstones"
     );
-    assert_eq!(disk.commits.load(Ordering::Relaxed), 1);
-    assert_eq!(told(desk.answer([Request::Inventory].into_iter())), ["holds a c"]);
+
+    keeper.ask(Request::Inventory);
     assert_eq!(
-        disk.commits.load(Ordering::Relaxed),
-        1,
-        "nothing changed, and it was committed"
+        keeper.at_once(),
+        ["holds a"],
+        "nothing is owed, and it waited for the disk"
     );
 }
 
-#[test]
-fn without_a_journal_starts_are_refused_for_good_and_outcomes_told() {
+#[tokio::test]
+async fn only_that_a_run_has_ended_is_told_before_it_is_durable() {
     let disk = Disk::default();
-    let mut desk = disk.desk(terms(10, 0));
-    desk.answer([start("a"), start("b")].into_iter());
+    let mut keeper = disk.keeper(terms(1, 2));
+    disk.allow(2);
+    keeper.ask_all([start("a"), start("b"), start("c")]);
+    keeper.answers().await;
 
-    disk.full.store(true, Ordering::Relaxed);
-    let answers = desk.answer([ended("a"), start("c"), start("c"), stop("b"), Request::Inventory].into_iter());
+    keeper.ask_all([stop("c"), ended("a"), Request::Inventory]);
+    assert_eq!(keeper.at_once(), ["finished a"]);
+    disk.allow(2);
+    let later = ["cancel c", "finished c", "proceed b", "holds a b c"];
+    assert_eq!(keeper.answers().await, later);
+}
+
+#[tokio::test]
+async fn without_a_journal_starts_are_refused_for_good_and_outcomes_told() {
+    let disk = Disk::default();
+    let mut keeper = disk.keeper(terms(10, 0));
+    disk.allow(2);
+    keeper.ask_all([start("a"), start("b")]);
+    keeper.answers().await;
+
+    disk.fill(true);
+    keeper.ask_all([ended("a"), start("c"), start("c"), stop("b"), Request::Inventory]);
+    disk.allow(1);
     let refused = [
         "finished a",
         "JournalFailed c",
@@ -180,35 +217,39 @@ fn without_a_journal_starts_are_refused_for_good_and_outcomes_told() {
         "cancel b",
         "holds a b",
     ];
-    assert_eq!(told(answers), refused);
+    assert_eq!(keeper.answers().await, refused);
 
-    disk.full.store(false, Ordering::Relaxed);
-    assert_eq!(
-        told(desk.answer([start("c"), start("d")].into_iter())),
-        ["JournalFailed c", "accepted d", "run d"]
-    );
-    assert_eq!(disk.commits.load(Ordering::Relaxed), 2);
-    assert!(desk.desk.owed().is_empty());
+    // What the full disk didn't take goes with the next commit.
+    disk.fill(false);
+    disk.allow(2);
+    keeper.ask_all([start("c"), start("d")]);
+    assert_eq!(keeper.answers().await, ["JournalFailed c", "accepted d", "run d"]);
+    assert_eq!(disk.commits()[2..], [3, 1]);
+    assert!(keeper.desk.commit().is_none(), "something is owed still");
 }
 
-#[test]
-fn without_a_journal_what_waited_goes_on() {
+#[tokio::test]
+async fn without_a_journal_what_waited_goes_on() {
     let disk = Disk::default();
-    let mut desk = disk.desk(terms(1, 2));
-    desk.answer([start("a"), start("b")].into_iter());
-    disk.full.store(true, Ordering::Relaxed);
-    let answers = desk.answer([start("c"), stop("c"), ended("a"), start("d"), Request::Inventory].into_iter());
+    let mut keeper = disk.keeper(terms(1, 2));
+    disk.allow(2);
+    keeper.ask_all([start("a"), start("b")]);
+    keeper.answers().await;
+
+    disk.fill(true);
+    disk.allow(1);
+    keeper.ask_all([start("c"), stop("c"), ended("a"), start("d"), Request::Inventory]);
     let expected = [
+        "finished a",
         "JournalFailed c",
         "cancel c",
         "JournalFailed c",
-        "finished a",
         "proceed b",
         "JournalFailed d",
         "cancel d",
         "holds a b",
     ];
-    assert_eq!(told(answers), expected);
+    assert_eq!(keeper.answers().await, expected);
 }
 
 #[tokio::test]
