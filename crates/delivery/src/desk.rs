@@ -117,7 +117,7 @@ impl Desk {
     }
 
     /// The next answer, if there is one to be told.
-    pub fn next(&mut self) -> Option<Answer> {
+    pub fn take_answer(&mut self) -> Option<Answer> {
         self.ready.pop_front()
     }
 

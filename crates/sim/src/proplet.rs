@@ -132,7 +132,7 @@ impl World {
             return;
         }
         while let Some(process) = &mut self.devices[device].process {
-            let Some(answer) = process.desk.next() else {
+            let Some(answer) = process.desk.take_answer() else {
                 process.is_telling = false;
                 return;
             };

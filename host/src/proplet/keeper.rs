@@ -102,7 +102,7 @@ impl Keeper {
     /// The next answer, or none if the thread died. Can be cancelled without losing one.
     pub async fn answer(&mut self) -> Option<Answer> {
         loop {
-            if let Some(answer) = self.desk.next() {
+            if let Some(answer) = self.desk.take_answer() {
                 return Some(answer);
             }
             match self.committed.recv().await? {

@@ -118,7 +118,7 @@ impl Keeper {
 
     /// What is answered before the disk does anything.
     fn at_once(&mut self) -> Vec<String> {
-        told(std::iter::from_fn(|| self.desk.next()).collect())
+        told(std::iter::from_fn(|| self.desk.take_answer()).collect())
     }
 
     /// All answers.

@@ -435,3 +435,21 @@ fn a_million_made_up_tasks_leave_a_bounded_number_of_tombstones() {
     assert_eq!(kept, Some(MAX_TOMBSTONES));
     assert_eq!(on(Event::Start(Box::new(start("a", 1)))), MAX_TOMBSTONES + 1);
 }
+
+#[test]
+fn what_nobody_acknowledges_is_bounded() {
+    let mut ledger = Ledger::new(journal(), terms(2, 100));
+    let mut on = |event| {
+        let Step { records, actions } = ledger.decide(event);
+        records.into_iter().for_each(|record| ledger.apply(record));
+        actions
+    };
+    for number in 0..MAX_HELD {
+        let uid = number.to_string();
+        check(on(Event::Start(Box::new(start(&uid, 1)))), &["accepted", "run 1"]);
+        check(on(Event::Ended(attempt(&uid, 1), three())), &["completed"]);
+    }
+    check(on(Event::Start(Box::new(start("late", 1)))), &["rejected Busy"]);
+    check(on(ack("0", 1)), &[]);
+    check(on(Event::Start(Box::new(start("next", 1)))), &["accepted", "run 1"]);
+}
