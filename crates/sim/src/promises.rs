@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use propeller_api::{JournalId, Phase, Task, TaskStatus, condition, types};
-use propeller_delivery::ledger::Key;
+use propeller_delivery::{ledger::Key, reason};
 use propeller_protocol::{Outcome, Verdict};
 use serde_json::Value;
 
@@ -164,7 +164,13 @@ impl Promises {
                 is_service || (status.phase == Phase::Completed && status.results == *results)
             }
             Outcome::Failed { .. } if is_superseded => status.phase.is_terminal() || status.attempt > *attempt,
-            Outcome::Failed { failure, .. } => is_noted(&status, *attempt, &failure.reason),
+            Outcome::Failed { failure, .. } => {
+                // A result that was told and heard, but not on disk when the process ended: what the next life tells in its place is outdone by it.
+                let is_outdone = failure.reason == reason::INTERRUPTED
+                    && status.phase == Phase::Completed
+                    && status.finished_attempt == Some(*attempt);
+                is_outdone || is_noted(&status, *attempt, &failure.reason)
+            }
         };
         if !is_there && !may_forget {
             self.broken(format!(
